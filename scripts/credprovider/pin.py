@@ -1,0 +1,224 @@
+"""The pin: what exactly is embedded, and where it may come from. Read, check and write it.
+
+The file is `credprovider.lock.toml`. It is data only, made by `scripts/pin.py`; a loader that
+accepts anything doubtful would make every later check worthless, so everything is checked here.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping
+
+from credprovider.errors import PinError
+from credprovider.targets import KEYS, TARGETS, by_key
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # hatchling brings tomli there
+    import tomli as tomllib
+
+LOCK_NAME = "credprovider.lock.toml"
+LOCK_VERSION = 1
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_VERSION = re.compile(r"\d+(\.\d+)+([-.+a-z0-9]*)")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_PREFIX = re.compile(r"([A-Za-z0-9._+-]+/)+")
+
+
+@dataclass(frozen=True)
+class Asset:
+    """An archive on the vendor's release page. `sha256` is None while nobody has measured it."""
+
+    name: str
+    url: str
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class IndexFile:
+    """A file on a package index that carries the same payload below its folder `prefix`."""
+
+    name: str
+    sha256: str
+    prefix: str
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The payload itself: digest over its files, their count, and their size in bytes."""
+
+    sha256: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class PinnedTarget:
+    """Everything the pin says of one target."""
+
+    key: str
+    tag: str
+    asset: Asset
+    index_file: IndexFile
+    tree: Tree
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The whole lock file. `release_url` is the folder of the assets, without a slash at its end."""
+
+    version: str
+    release_url: str
+    index_distribution: str
+    index_version: str
+    targets: Mapping[str, PinnedTarget]
+
+
+def load(path: Path) -> Pin:
+    """Read and check the lock file at `path`. Raises PinError with the place and the way out."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PinError(f"{path.name} is missing from {path.parent}; restore it from git") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PinError(f"{path.name} cannot be read: {error}; restore it from git") from None
+    return parse(data)
+
+
+def parse(data: Mapping[str, Any]) -> Pin:
+    """Check the parsed lock file and give it its types. Raises PinError."""
+    root = _Place(data, "").only("lock-version", "provider", "index", "target")
+    if root.data["lock-version"] != LOCK_VERSION:
+        root.fail("lock-version", root.data["lock-version"], str(LOCK_VERSION))
+    provider = root.table("provider").only("version", "release-url")
+    index = root.table("index").only("distribution", "version")
+    version = provider.text("version", _VERSION, "a version such as 2.0.5")
+    release_url = provider.text("release-url", re.compile(r"https://[^\s?#@]+[^\s?#@/]"), "an https URL")
+    _names_version(provider, "release-url", release_url, version)
+    targets = root.table("target").only(*KEYS)
+    return Pin(
+        version=version,
+        release_url=release_url,
+        index_distribution=index.text("distribution", _FILE_NAME, "a distribution name"),
+        index_version=index.text("version", _VERSION, "a version"),
+        targets={key: _target(targets.table(key), key, release_url) for key in KEYS},
+    )
+
+
+def _names_version(place: _Place, name: str, url: str, version: str) -> None:
+    if f"v{version}" not in url.split("/"):
+        place.fail(name, url, f"a URL with v{version} as one part of its path")
+
+
+def _target(place: _Place, key: str, release_url: str) -> PinnedTarget:
+    place.only("tag", "asset", "index-file", "tree")
+    tag = by_key(key).tag
+    if place.text("tag", _FILE_NAME, tag) != tag:
+        place.fail("tag", place.data["tag"], f"{tag}, as in scripts/credprovider/targets.py")
+    return PinnedTarget(
+        key=key,
+        tag=tag,
+        asset=_asset(place.table("asset"), release_url),
+        index_file=_index_file(place.table("index-file")),
+        tree=_tree(place.table("tree")),
+    )
+
+
+def _asset(place: _Place, release_url: str) -> Asset:
+    place.only("name", "url", optional=("sha256",))
+    name = place.text("name", _FILE_NAME, "a file name")
+    if not name.endswith((".zip", ".tar.gz")):
+        place.fail("name", name, "a .zip or .tar.gz file")
+    url = f"{release_url}/{name}"
+    if place.data["url"] != url:
+        place.fail("url", place.data["url"], f"{url} (release-url with the name)")
+    return Asset(name, url, place.digest("sha256") if "sha256" in place.data else None)
+
+
+def _index_file(place: _Place) -> IndexFile:
+    place.only("name", "sha256", "prefix")
+    name = place.text("name", _FILE_NAME, "a file name")
+    if not name.endswith((".whl", ".tar.gz")):
+        place.fail("name", name, "a .whl or .tar.gz file")
+    prefix = place.text("prefix", _PREFIX, "a folder that ends in a slash")
+    if ".." in prefix.split("/"):
+        place.fail("prefix", prefix, "a folder without ..")
+    return IndexFile(name, place.digest("sha256"), prefix)
+
+
+def _tree(place: _Place) -> Tree:
+    place.only("sha256", "files", "bytes")
+    return Tree(place.digest("sha256"), place.count("files"), place.count("bytes"))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A table of the file and the way to it, for messages."""
+
+    data: Mapping[str, Any]
+    path: str
+
+    def only(self, *required: str, optional: tuple[str, ...] = ()) -> _Place:
+        unknown = sorted(set(self.data) - set(required) - set(optional))
+        missing = [name for name in required if name not in self.data]
+        where = self.path or "its top level"
+        if unknown:
+            raise PinError(
+                f"{LOCK_NAME}: {where} has the unknown key {unknown[0]!r}; "
+                f"valid: {', '.join((*required, *optional))}; correct or remove it"
+            )
+        if missing:
+            raise PinError(f"{LOCK_NAME}: {where} lacks {missing[0]!r}; make the pin again with scripts/pin.py")
+        return self
+
+    def fail(self, name: str, seen: object, valid: str) -> None:
+        where = f"{self.path}.{name}" if self.path else name
+        raise PinError(f"{LOCK_NAME}: {where} is {seen!r}; valid: {valid}; correct it or run scripts/pin.py")
+
+    def table(self, name: str) -> _Place:
+        if not isinstance(self.data[name], Mapping):
+            self.fail(name, self.data[name], "a table")
+        return _Place(self.data[name], f"{self.path}.{name}" if self.path else name)
+
+    def text(self, name: str, pattern: re.Pattern[str], valid: str) -> str:
+        value = self.data[name]
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            self.fail(name, value, valid)
+        return str(value)
+
+    def digest(self, name: str) -> str:
+        return self.text(name, _SHA256, "64 lower-case hexadecimal digits")
+
+    def count(self, name: str) -> int:
+        value = self.data[name]
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            self.fail(name, value, "a whole number above 0")
+        return int(value)
+
+
+def render(pin: Pin) -> str:
+    """The text of the lock file for `pin`; `load` of it gives an equal pin."""
+    head = (
+        "# What is embedded, and where it may come from. Made by scripts/pin.py; do not edit by hand.\n"
+        f"lock-version = {LOCK_VERSION}\n\n"
+        f'[provider]\nversion = "{pin.version}"\nrelease-url = "{pin.release_url}"\n\n'
+        f'[index]\ndistribution = "{pin.index_distribution}"\nversion = "{pin.index_version}"\n'
+    )
+    return head + "".join(_render_target(pin.targets[target.key]) for target in TARGETS)
+
+
+def _render_target(target: PinnedTarget) -> str:
+    known = f'sha256 = "{target.asset.sha256}"\n' if target.asset.sha256 else ""
+    name = f"target.{target.key}"
+    return (
+        f'\n[{name}]\ntag = "{target.tag}"\n'
+        f'[{name}.asset]\nname = "{target.asset.name}"\nurl = "{target.asset.url}"\n{known}'
+        f'[{name}.index-file]\nname = "{target.index_file.name}"\n'
+        f'sha256 = "{target.index_file.sha256}"\nprefix = "{target.index_file.prefix}"\n'
+        f'[{name}.tree]\nsha256 = "{target.tree.sha256}"\n'
+        f"files = {target.tree.files}\nbytes = {target.tree.bytes}\n"
+    )
