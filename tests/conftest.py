@@ -1,0 +1,90 @@
+"""Session-wide fixtures: the real payloads and the real wheels, each made once.
+
+Tests reach the payloads as builds do: through the sources of scripts/credprovider, into the
+same cache. A fresh machine fetches each of them once from its package index.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable
+
+import pytest
+from credprovider import payload, pin, sources
+from credprovider.pin import Pin
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def lock() -> Pin:
+    """The committed pin."""
+    return pin.load(ROOT / pin.LOCK_NAME)
+
+
+@pytest.fixture(scope="session")
+def archive(lock: Pin) -> Callable[[str], sources.Archive]:
+    """`archive(key)`: the verified archive of a target, from wherever this machine gets it."""
+    made: dict[str, sources.Archive] = {}
+
+    def obtain(key: str) -> sources.Archive:
+        if key not in made:
+            settings = sources.Settings.from_environ(os.environ)
+            made[key] = sources.obtain(lock, lock.targets[key], settings, lambda _line: None)
+        return made[key]
+
+    return obtain
+
+
+@pytest.fixture(scope="session")
+def payload_tree(
+    lock: Pin, archive: Callable[[str], sources.Archive], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """`payload_tree(key)`: the folder with the verified payload of a target. Not to be written to."""
+    made: dict[str, Path] = {}
+
+    def unpack(key: str) -> Path:
+        if key not in made:
+            into = tmp_path_factory.mktemp("payload") / key
+            made[key] = payload.unpack(archive(key), lock.targets[key].tree, into)
+        return made[key]
+
+    return unpack
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`wheel(key)`: the wheel of a target, built from this tree by the real hook."""
+    made: dict[str, Path] = {}
+
+    def build(key: str = "linux-x64") -> Path:
+        if key not in made:
+            shape = "NON_SC" if key == "any" else "RID"
+            value = "true" if key == "any" else key
+            made[key] = hatchling_build(
+                "wheel", tmp_path_factory.mktemp("wheel"), {f"ARTIFACTS_CREDENTIAL_PROVIDER_{shape}": value}
+            )
+        return made[key]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist, built from this tree by the real hook."""
+    return hatchling_build("sdist", tmp_path_factory.mktemp("sdist"), {})
+
+
+def hatchling_build(target: str, into: Path, environ: dict[str, str], tree: Path = ROOT) -> Path:
+    """Build `target` (``wheel`` or ``sdist``) of `tree` with this interpreter's hatchling."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(into)]
+    done = subprocess.run(
+        command, cwd=tree, env={**os.environ, **environ}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.fail(f"the build of a {target} failed with {done.returncode}:\n{done.stdout}{done.stderr}")
+    (built,) = into.iterdir()
+    return built
