@@ -59,3 +59,9 @@ class OutputError(BuildError):
     """A finished file could not be written where it belongs."""
 
     exit_code = 17
+
+
+class ReproducibilityError(BuildError):
+    """Two builds of the same commit and pin differ."""
+
+    exit_code = 18

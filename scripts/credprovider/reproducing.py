@@ -1,0 +1,97 @@
+"""The proof that a build is reproducible: everything again, differently, and the digests compared."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Sequence
+
+from credprovider import building, targets
+from credprovider.building import Built, Request, Say
+from credprovider.errors import OutputError, ReproducibilityError
+
+# Whatever a builder may have set differently and a wheel must not show.
+_ELSEWHERE = {"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "LANG": "C", "PYTHONHASHSEED": "4711"}
+
+
+def check(request: Request, first: Sequence[Built], pythons: Sequence[str], say: Say) -> int:
+    """Build `request` again under other circumstances and compare with `first`.
+
+    Another folder, umask, time zone, locale and hash seed; once for this Python and once for each
+    of `pythons`; and the framework-dependent wheel out of the unpacked sdist.
+    Returns 0; raises ReproducibilityError naming the files that differ.
+    """
+    different: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="reproduce-") as name:
+        scratch = Path(name)
+        tree = copy_tree(request.root, scratch / "another folder")
+        for number, python in enumerate([sys.executable, *pythons]):
+            own = builder(python, scratch / f"python-{number}") if number else python
+            again = replace(request, root=tree, into=scratch / f"out-{number}", python=own, environ=_ELSEWHERE)
+            different += _compare(first, _with_umask(again, say), python, say)
+        different += _from_sdist(first, scratch, say)
+    if different:
+        raise ReproducibilityError(f"not reproducible: {', '.join(sorted(set(different)))}; compare with diffoscope")
+    say("reproducible: every digest is equal")
+    return 0
+
+
+def copy_tree(root: Path, into: Path) -> Path:
+    """A copy of what git tracks in `root` as it is on disk; without git (an sdist), of everything."""
+    if not (root / ".git").exists():
+        shutil.copytree(root, into)
+        return into
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (root / name).is_file():
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            # Contents only: times and modes are part of what must not matter.
+            (into / name).write_bytes((root / name).read_bytes())
+    return into
+
+
+def builder(python: str, into: Path) -> str:
+    """A new environment for `python` with this environment's hatchling; returns its interpreter."""
+    try:
+        subprocess.run([python, "-m", "venv", str(into)], check=True, capture_output=True)
+        made = str(into / "bin" / "python")
+        wanted = [f"{name}=={version(name)}" for name in ("hatchling", "httpx", "platformdirs")]
+        subprocess.run([made, "-m", "pip", "install", "-q", *wanted], check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise OutputError(f"{python} cannot build ({error}); name a Python 3.10 or newer with venv") from None
+    return made
+
+
+def _with_umask(request: Request, say: Say) -> list[Built]:
+    before = os.umask(0o077)
+    try:
+        return building.build(request, lambda _line: None)
+    finally:
+        os.umask(before)
+
+
+def _compare(first: Sequence[Built], second: Sequence[Built], how: str, say: Say) -> list[str]:
+    say(f"again in another folder, umask 077, other time zone and locale, with {how}")
+    others = {one.path.name: one.sha256 for one in second}
+    for one in first:
+        say(f"{'=' if others[one.path.name] == one.sha256 else '≠'} {one.path.name}  {one.sha256}  {others[one.path.name]}")
+    return [one.path.name for one in first if others[one.path.name] != one.sha256]
+
+
+def _from_sdist(first: Sequence[Built], scratch: Path, say: Say) -> list[str]:
+    sdist = next((one for one in first if one.what == building.SDIST), None)
+    wheel = next((one for one in first if one.what == targets.NON_SC), None)
+    if not (sdist and wheel):
+        return []
+    with tarfile.open(sdist.path) as tar:
+        tar.extractall(scratch / "sdist", filter="data")
+    (root,) = (scratch / "sdist").iterdir()
+    request = Request(root, (targets.NON_SC,), scratch / "out-sdist", 1)
+    return _compare([wheel], building.build(request, lambda _line: None), "out of the unpacked sdist", say)
