@@ -36,7 +36,7 @@ class ProviderHook(BuildHookInterface):  # type: ignore[type-arg]
         try:
             embed.refuse_unknown_settings(self.config)
             staged = embed.prepare(
-                embed.Build(Path(self.root), self.target_name, version, os.environ),
+                embed.Build(Path(self.root), self.target_name, version, os.environ, self._dist_info()),
                 Path(self._staging.name),
                 self.app.display_info,
             )
@@ -47,7 +47,9 @@ class ProviderHook(BuildHookInterface):  # type: ignore[type-arg]
         if staged.tag:
             build_data["tag"] = staged.tag
             build_data["pure_python"] = staged.pure_python
-            build_data.setdefault("sbom_files", []).extend(staged.sboms)
+
+    def _dist_info(self) -> str:
+        return f"{self.build_config.builder.artifact_project_id}.dist-info"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Called by hatchling when the file is written."""

@@ -81,9 +81,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hatchling_build(target: str, into: Path, environ: dict[str, str], tree: Path = ROOT) -> Path:
     """Build `target` (``wheel`` or ``sdist``) of `tree` with this interpreter's hatchling."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(into)]
-    done = subprocess.run(
-        command, cwd=tree, env={**os.environ, **environ}, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=tree, env={**os.environ, **environ}, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.fail(f"the build of a {target} failed with {done.returncode}:\n{done.stdout}{done.stderr}")
     (built,) = into.iterdir()

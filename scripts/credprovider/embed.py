@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any, Callable
 
 from credprovider import payload, pin, sbom, targets
 from credprovider.errors import BuildError, PayloadError, PinError
@@ -30,12 +31,17 @@ _DOWNLOAD = ["httpx>=0.27", "platformdirs>=4", "pip>=24", "truststore>=0.9; pyth
 
 @dataclass(frozen=True)
 class Build:
-    """What hatchling was asked for. kind: ``wheel`` or ``sdist``; version: ``standard`` or ``editable``."""
+    """What hatchling was asked for.
+
+    kind: ``wheel`` or ``sdist``; version: ``standard`` or ``editable``; dist_info: name of the
+    wheel's metadata folder.
+    """
 
     root: Path
     kind: str
     version: str
     environ: Mapping[str, str]
+    dist_info: str = ""
 
     @property
     def unpacked(self) -> bool:
@@ -50,7 +56,6 @@ class Staged:
     force_include: dict[str, str] = field(default_factory=dict)
     tag: str = ""
     pure_python: bool = True
-    sboms: list[str] = field(default_factory=list)
 
 
 def requirements(root: Path, environ: Mapping[str, str]) -> list[str]:
@@ -71,7 +76,8 @@ def prepare(build: Build, scratch: Path, say: Callable[[str], None]) -> Staged:
     pinned = pin.load(build.root / pin.LOCK_NAME)
     resolved = _resolve(build)
     target = resolved.target
-    say(f"artifacts-keyring: target {target.key} ({resolved.reason})")
+    shape = "" if build.kind == "sdist" or build.version == "editable" else f", wheel tag {target.wheel_tag}"
+    say(f"artifacts-keyring: target {target.key} ({resolved.reason}){shape}")
     if build.version == "editable":
         _stage_in_tree(build, pinned, target, say)
         return Staged()
@@ -79,7 +85,7 @@ def prepare(build: Build, scratch: Path, say: Callable[[str], None]) -> Staged:
     _same_licences(root, build.root / LICENSES)
     if build.kind == "sdist":
         return Staged({str(root): BIN})
-    return _wheel(pinned, target, root, scratch, say)
+    return _wheel(build, pinned, target, root, scratch)
 
 
 def _resolve(build: Build) -> Resolved:
@@ -90,16 +96,13 @@ def _resolve(build: Build) -> Resolved:
     return targets.resolve(build.environ)
 
 
-def _wheel(pinned: Pin, target: Target, root: Path, scratch: Path, say: Callable[[str], None]) -> Staged:
+def _wheel(build: Build, pinned: Pin, target: Target, root: Path, scratch: Path) -> Staged:
     record = _write(scratch / "payload.json", describe(pinned, target))
     bill = _write(scratch / SBOM_NAME, sbom.render(root, pinned, target))
-    say(f"artifacts-keyring: wheel tag {target.wheel_tag}")
-    return Staged(
-        {str(root): BIN, str(record): RECORD},
-        tag=target.wheel_tag,
-        pure_python=not target.self_contained,
-        sboms=[str(bill)],
-    )
+    # PEP 770's place. Not hatchling's `sbom_files`: Python 3.9's newest hatchling drops them in silence.
+    place = f"{build.dist_info}/sboms/{SBOM_NAME}"
+    files = {str(root): BIN, str(record): RECORD, str(bill): place}
+    return Staged(files, target.wheel_tag, pure_python=not target.self_contained)
 
 
 def describe(pinned: Pin, target: Target) -> str:

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Sequence
 
 from credprovider import building, targets
 from credprovider.building import Built, Request, Say
@@ -81,7 +81,9 @@ def _compare(first: Sequence[Built], second: Sequence[Built], how: str, say: Say
     say(f"again in another folder, umask 077, other time zone and locale, with {how}")
     others = {one.path.name: one.sha256 for one in second}
     for one in first:
-        say(f"{'=' if others[one.path.name] == one.sha256 else '≠'} {one.path.name}  {one.sha256}  {others[one.path.name]}")
+        say(
+            f"{'=' if others[one.path.name] == one.sha256 else '≠'} {one.path.name}  {one.sha256}  {others[one.path.name]}"
+        )
     return [one.path.name for one in first if others[one.path.name] != one.sha256]
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Mapping, NamedTuple
+from typing import NamedTuple
 
 from credprovider.errors import TargetError
 
@@ -85,9 +86,7 @@ def by_key(key: str) -> Target:
     raise TargetError(f"no target is called {key!r}; known: {', '.join(KEYS)}; name one of these")
 
 
-def resolve(
-    environ: Mapping[str, str], platform: str | None = None, libc: str | None = None
-) -> Resolved:
+def resolve(environ: Mapping[str, str], platform: str | None = None, libc: str | None = None) -> Resolved:
     """Tell which target is being built.
 
     environ: the build's environment variables.

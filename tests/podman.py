@@ -1,0 +1,81 @@
+"""A manylinux image without a container registry, for the real cibuildwheel.
+
+mmdebstrap makes the system from the distribution's packages, podman imports it; everything
+lives in a folder of its own and needs no daemon.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+BASE = "localhost/base"
+IMAGE = "localhost/manylinux"
+CERTIFICATES = "/etc/ssl/certs"
+BUNDLE = f"{CERTIFICATES}/ca-certificates.crt"
+TOOLS = ("podman", "runc", "mmdebstrap")
+
+_CONTAINERFILE = f"""FROM {BASE}
+RUN python3 -m venv /opt/python/cp39-cp39 && /opt/python/cp39-cp39/bin/pip install -q 'build[uv]>=1.2'
+"""
+
+
+def missing() -> list[str]:
+    """What this machine lacks to run containers; empty when it lacks nothing."""
+    lacking = [tool for tool in TOOLS if shutil.which(tool) is None]
+    return lacking if os.name == "nt" or os.geteuid() == 0 else [*lacking, "root"]
+
+
+def configure(folder: Path) -> dict[str, str]:
+    """Write podman's configuration below `folder`; return the variables that select it."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    processes = min(resource.getrlimit(resource.RLIMIT_NPROC)[1] % 2**31, 32768) or 32768
+    (folder / "containers.conf").write_text(
+        '[engine]\nruntime="runc"\ncgroup_manager="cgroupfs"\nevents_logger="file"\n'
+        f'[containers]\nnetns="host"\ndefault_ulimits=["nofile={files}:{files}","nproc={processes}:{processes}"]\n'
+    )
+    (folder / "storage.conf").write_text(
+        f'[storage]\ndriver="overlay"\ngraphroot="{folder}/graph"\nrunroot="{folder}/run"\n'
+    )
+    return {
+        "CONTAINERS_CONF": str(folder / "containers.conf"),
+        "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
+    }
+
+
+def make_image(folder: Path, variables: Mapping[str, str]) -> str:
+    """Make IMAGE (Debian 11: glibc 2.31, Python 3.9) and show that it runs; return its name."""
+    tar, context = folder / "root.tar", folder / "context"
+    context.mkdir()
+    (context / "Containerfile").write_text(_CONTAINERFILE)
+    mirror = _mirror()
+    _run("mmdebstrap", "--variant=essential", "--include=python3-venv,ca-certificates", "bullseye", tar, *mirror)
+    _run("podman", "import", "-q", tar, BASE, variables=variables)
+    tar.unlink()
+    trust = ["-v", f"{CERTIFICATES}:{CERTIFICATES}:ro", "--env", f"PIP_CERT={BUNDLE}"]
+    _run("podman", "build", "-q", *trust, "-t", IMAGE, context, variables=variables)
+    _run("podman", "run", "--rm", IMAGE, "true", variables=variables)
+    return IMAGE
+
+
+def _mirror() -> list[str]:
+    # The address the machine's own apt uses, whatever it is.
+    listed = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    return [next((line.strip() for line in listed if line.strip().rstrip("/").endswith("/debian")), "")]
+
+
+def _run(*command: object, variables: Mapping[str, str] | None = None) -> str:
+    words = [str(word) for word in command if str(word)]
+    done = subprocess.run(words, env={**os.environ, **(variables or {})}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout

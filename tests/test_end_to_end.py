@@ -1,0 +1,143 @@
+"""The project's main job, as its users do it: build with pip, install, ask keyring."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Callable, Optional
+
+import pytest
+from credprovider import payload, targets
+from credprovider.pin import Pin
+from credprovider.reproducing import copy_tree
+
+from tests import interpreters
+from tests.conftest import ROOT, hatchling_build
+
+FEED = "https://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/"
+DECLARED = json.dumps({"endpointCredentials": [{"endpoint": FEED, "username": "someone", "password": "declared"}]})
+PROVIDER = "artifacts_keyring/bin/plugins/netcore/CredentialProvider.Microsoft/CredentialProvider.Microsoft"
+
+native = pytest.mark.skipif(
+    targets.resolve({}).target.key != "linux-x64", reason="runs the linux-x64 provider: needs glibc Linux on x86-64"
+)
+
+
+def run(*command: object, environ: Optional[Mapping[str, str]] = None, code: int = 0, cwd: Path = ROOT) -> str:
+    """What a command printed on stdout; the test fails if it does not exit with `code`."""
+    variables = {**os.environ, **(environ or {})}
+    done = subprocess.run([str(part) for part in command], env=variables, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout if code == 0 else done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_tree(ROOT, tmp_path_factory.mktemp("clone") / "a clone")
+
+
+@pytest.fixture(scope="module")
+def built(clone: Path) -> Path:
+    """The wheel that the README's command builds in a clone."""
+    command = re.search(r"^python3 -m (pip wheel .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert command, "the README has lost its build command"
+    run(sys.executable, "-m", *command[1].split(), cwd=clone)
+    (path,) = (clone / "dist").iterdir()
+    return path
+
+
+@pytest.fixture(scope="module", params=["3.9", "newest"])
+def installed(request: pytest.FixtureRequest, built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of programs of a fresh environment with the wheel in it."""
+    python = interpreters.newest() if request.param == "newest" else interpreters.find(request.param)
+    if python is None:
+        pytest.skip(f"no Python {request.param} on this machine")
+    home = tmp_path_factory.mktemp(f"venv-{request.param}")
+    run(python, "-m", "venv", home)
+    run(home / "bin" / "python", "-m", "pip", "install", "--quiet", built)
+    return home / "bin"
+
+
+@native
+def test_the_readme_builds_a_wheel_of_this_platform(built: Path) -> None:
+    assert re.fullmatch(r"artifacts_keyring-[^-]+-py3-none-manylinux_2_23_x86_64\.whl", built.name)
+    assert 30e6 < built.stat().st_size < 36e6
+
+
+@native
+def test_keyring_finds_the_backend(installed: Path) -> None:
+    assert "artifacts_keyring.backend.ArtifactsKeyringBackend (priority: 9.9)" in run(
+        installed / "keyring", "--list-backends"
+    )
+
+
+@native
+def test_the_installed_provider_is_the_pinned_version(installed: Path, lock: Pin, tmp_path: Path) -> None:
+    (provider,) = installed.parent.glob(f"lib/*/site-packages/{PROVIDER}")
+    environ = {"HOME": str(tmp_path), "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
+    assert f" v{lock.version}+" in run(provider, "-h", environ=environ)
+
+
+@native
+def test_a_credential_comes_out_of_the_real_provider(installed: Path, tmp_path: Path) -> None:
+    code = f"import artifacts_keyring as a; print(a.CredentialProvider().get_credentials({FEED!r}))"
+    environ = {"HOME": str(tmp_path), "ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS": DECLARED}
+    assert run(installed / "python", "-c", code, environ=environ).strip() == "('someone', 'declared')"
+
+
+@native
+def test_a_credential_comes_out_of_keyring(installed: Path, tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS": DECLARED}
+    assert run(installed / "keyring", "get", FEED, "someone", environ=environ) == "declared\n"
+    assert run(installed / "keyring", "--mode", "creds", "get", FEED, environ=environ) == "someone\ndeclared\n"
+
+
+def test_another_platforms_wheel_carries_its_tag_and_tree(
+    wheel: Callable[[str], Path], lock: Pin, tmp_path: Path
+) -> None:
+    path = wheel("osx-arm64")
+    assert path.name.endswith("-py3-none-macosx_11_0_arm64.whl")
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path)
+    assert payload.tree_digest(tmp_path / "artifacts_keyring/bin") == lock.targets["osx-arm64"].tree.sha256
+
+
+def test_the_sdist_gives_the_portable_wheel_without_any_source(
+    sdist: Path, wheel: Callable[[str], Path], tmp_path: Path
+) -> None:
+    shutil.unpack_archive(sdist, tmp_path, filter="data") if sys.version_info >= (3, 12) else shutil.unpack_archive(
+        sdist, tmp_path
+    )
+    (tree,) = tmp_path.iterdir()
+    nowhere = {"ARTIFACTS_CREDENTIAL_PROVIDER_CACHE_DIR": str(tmp_path / "none"), "PIP_NO_INDEX": "1"}
+    out = tmp_path / "out"
+    again = hatchling_build("wheel", out, nowhere, tree)
+    assert again.name.endswith("-py3-none-any.whl")
+    assert again.read_bytes() == wheel("any").read_bytes()
+
+
+def test_an_editable_install_stages_the_payload_in_the_tree(clone: Path, lock: Pin, tmp_path: Path) -> None:
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    python = tmp_path / "venv" / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", "-e", clone)
+    where = run(python, "-c", "import artifacts_keyring; print(artifacts_keyring.__file__)", cwd=tmp_path).strip()
+    staged = Path(where).parent / "bin"
+    assert staged == clone / "artifacts_keyring" / "bin"
+    key = targets.resolve(os.environ).target.key
+    assert payload.tree_digest(staged) == lock.targets[key].tree.sha256
+
+
+def test_a_warm_cache_builds_without_any_network(tmp_path: Path, archive: Callable[[str], object]) -> None:
+    archive("linux-x64")
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rn", "true"], check=False).returncode:
+        pytest.skip("unshare cannot make a network namespace here")
+    command = ["unshare", "-rn", sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps"]
+    run(*command, "--wheel-dir", tmp_path, ".", environ={targets.RID_VARIABLE: "linux-x64"})
+    assert [path.name for path in tmp_path.iterdir()] == [p.name for p in tmp_path.glob("*manylinux_2_23_x86_64.whl")]
