@@ -74,9 +74,8 @@ def build(request: Request, say: Say) -> list[Built]:
         )
     origins = gather(request, say)
     with _scratch(request.into) as scratch:
-        work = [(what, origins[what]) for what in request.what]
         with ThreadPoolExecutor(request.jobs) as pool:
-            built = list(pool.map(lambda one: _build_one(request, *one, scratch / one[0], say), work))
+            built = list(pool.map(lambda what: _build_one(request, what, origins[what], scratch, say), request.what))
         return [_deliver(one, request.into) for one in built]
 
 
@@ -93,15 +92,16 @@ def gather(request: Request, say: Say) -> dict[str, str]:
 
 
 def _build_one(request: Request, what: str, origin: str, scratch: Path, say: Say) -> Built:
-    scratch.mkdir()
+    own = scratch / what
+    own.mkdir()
     started = time.monotonic()
     kind = SDIST if what == SDIST else "wheel"
-    command = [request.python, "-m", "hatchling", "build", "-t", kind, "-d", str(scratch)]
+    command = [request.python, "-m", "hatchling", "build", "-t", kind, "-d", str(own)]
     environ = {**os.environ, **(request.environ or {}), **_shape(what)}
     done = subprocess.run(command, cwd=request.root, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
         raise OutputError(f"the build of {what} failed: {_last_words(done)}; mend it and run this again")
-    (path,) = scratch.iterdir()
+    (path,) = own.iterdir()
     say(f"built {path.name}")
     size, digest = path.stat().st_size, _sha256(path)
     return Built(what, path, origin, size, digest, time.monotonic() - started)

@@ -35,7 +35,7 @@ def check(request: Request, first: Sequence[Built], pythons: Sequence[str], say:
         for number, python in enumerate([sys.executable, *pythons]):
             own = builder(python, scratch / f"python-{number}") if number else python
             again = replace(request, root=tree, into=scratch / f"out-{number}", python=own, environ=_ELSEWHERE)
-            different += _compare(first, _with_umask(again, say), python, say)
+            different += _compare(first, _with_umask(again), python, say)
         different += _from_sdist(first, scratch, say)
     if different:
         raise ReproducibilityError(f"not reproducible: {', '.join(sorted(set(different)))}; compare with diffoscope")
@@ -69,7 +69,7 @@ def builder(python: str, into: Path) -> str:
     return made
 
 
-def _with_umask(request: Request, say: Say) -> list[Built]:
+def _with_umask(request: Request) -> list[Built]:
     before = os.umask(0o077)
     try:
         return building.build(request, lambda _line: None)
@@ -81,9 +81,8 @@ def _compare(first: Sequence[Built], second: Sequence[Built], how: str, say: Say
     say(f"again in another folder, umask 077, other time zone and locale, with {how}")
     others = {one.path.name: one.sha256 for one in second}
     for one in first:
-        say(
-            f"{'=' if others[one.path.name] == one.sha256 else '≠'} {one.path.name}  {one.sha256}  {others[one.path.name]}"
-        )
+        sign = "=" if others[one.path.name] == one.sha256 else "≠"
+        say(f"{sign} {one.path.name}  {one.sha256}  {others[one.path.name]}")
     return [one.path.name for one in first if others[one.path.name] != one.sha256]
 
 
