@@ -1,0 +1,143 @@
+"""The identity service: instance discovery, device codes, tokens, and managed identities."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import time
+from dataclasses import dataclass, field
+
+from tests.azure.server import Answer, Request, as_json
+
+HOSTS = ("login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net")
+TENANT = "7e57ab1e-0000-4000-8000-00000000f00d"
+USER = "0b5e55ed-0000-4000-8000-00000000beef"
+
+
+@dataclass
+class Identity:
+    """What the human and the directory decide; tests set the fields before a look-up.
+
+    pending: polls answered "authorization_pending" before the sign-in; refusal: the error code the last
+    poll gets instead of tokens; interval, expires_in: seconds; refuse_refresh: refresh tokens are invalid.
+    """
+
+    pending: int = 0
+    refusal: str = ""
+    interval: int = 1
+    expires_in: int = 3600
+    refuse_refresh: bool = False
+    access_tokens: set[str] = field(default_factory=set)
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _polls: dict[str, int] = field(default_factory=dict)
+
+    def answer(self, request: Request) -> Answer:
+        """Serve a request to one of HOSTS."""
+        if request.path.endswith("/discovery/instance"):
+            return self._discovery(request)
+        if request.path.endswith("/devicecode"):
+            return self._device_code(request)
+        if request.path.endswith("/token"):
+            return self._token(request)
+        return Answer(404)
+
+    def managed(self, request: Request) -> Answer:
+        """A token for a managed identity, App Service and IMDS style."""
+        request.step = "managed-identity"
+        if not request.headers.get("X-IDENTITY-HEADER") and not request.headers.get("Metadata"):
+            return as_json({"error": "invalid_request"}, 400)
+        return as_json(
+            {
+                "access_token": self._access_token(),
+                "expires_on": str(int(time.time()) + self.expires_in),
+                "resource": "499b84ac-1321-427f-aa17-267ca6975798",
+                "token_type": "Bearer",
+            }
+        )
+
+    def _discovery(self, request: Request) -> Answer:
+        request.step = "discovery"
+        endpoint = f"https://{HOSTS[0]}/{TENANT}/v2.0/.well-known/openid-configuration"
+        network = {"preferred_network": HOSTS[0], "preferred_cache": HOSTS[1], "aliases": list(HOSTS)}
+        return as_json({"tenant_discovery_endpoint": endpoint, "api-version": "1.1", "metadata": [network]})
+
+    def _device_code(self, request: Request) -> Answer:
+        request.step = "devicecode"
+        number = next(self._numbers)
+        self._polls[f"device-{number}"] = self.pending
+        return as_json(
+            {
+                "user_code": f"FAKE{number:05}",
+                "device_code": f"device-{number}",
+                "verification_uri": "https://microsoft.com/devicelogin",
+                "expires_in": 900,
+                "interval": self.interval,
+                "message": "shown by nobody",
+            }
+        )
+
+    def _token(self, request: Request) -> Answer:
+        form = request.form
+        grant = form.get("grant_type", "")
+        request.step = f"token:{grant}"
+        if grant == "client_credentials":
+            return as_json(
+                {"token_type": "Bearer", "expires_in": self.expires_in, "access_token": self._access_token()}
+            )
+        error = self._poll(form.get("device_code", "")) if grant == "device_code" else self._refresh_error(grant)
+        return _refused(error) if error else as_json(self._tokens(form.get("scope", "")))
+
+    def _poll(self, device_code: str) -> str:
+        if device_code not in self._polls:
+            return "bad_verification_code"
+        self._polls[device_code] -= 1
+        return "authorization_pending" if self._polls[device_code] >= 0 else self.refusal
+
+    def _refresh_error(self, grant: str) -> str:
+        if grant != "refresh_token":
+            return "unsupported_grant_type"
+        return "invalid_grant" if self.refuse_refresh else ""
+
+    def _tokens(self, scope: str) -> dict[str, object]:
+        return {
+            "token_type": "Bearer",
+            "scope": scope,
+            "expires_in": self.expires_in,
+            "ext_expires_in": self.expires_in,
+            "access_token": self._access_token(),
+            "refresh_token": f"refresh-{next(self._numbers)}",
+            "id_token": _id_token(self.expires_in),
+            "client_info": _base64({"uid": USER, "utid": TENANT}),
+        }
+
+    def _access_token(self) -> str:
+        token = f"access-{next(self._numbers)}"
+        self.access_tokens.add(token)
+        return token
+
+
+def _refused(error: str) -> Answer:
+    # Without a description MSAL takes "authorization_pending" for an unknown error and gives up.
+    return as_json({"error": error, "error_description": f"{error}: decided by the test"}, 400)
+
+
+def _id_token(expires_in: int) -> str:
+    now = int(time.time())
+    claims = {
+        "oid": USER,
+        "tid": TENANT,
+        "sub": USER,
+        "aud": "d5a56ea4-7369-46b8-a538-c370805301bf",
+        "iss": f"https://{HOSTS[0]}/{TENANT}/v2.0",
+        "preferred_username": "dev@example.test",
+        "name": "Dev",
+        "ver": "2.0",
+        "iat": now,
+        "exp": now + expires_in,
+    }
+    return f"{_base64({'alg': 'none'})}.{_base64(claims)}.{_base64('unsigned')}"
+
+
+def _base64(document: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(document).encode()).decode().rstrip("=")

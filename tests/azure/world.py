@@ -1,0 +1,196 @@
+"""The world: which host answers what, which tokens are good, and the environment that leads a child here."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Optional
+
+import trustme
+
+from tests.azure import identity, provider
+from tests.azure.feeds import Feed
+from tests.azure.identity import Identity
+from tests.azure.server import Answer, Request, Server, as_json
+
+PKGS, SPS = "pkgs.dev.azure.com", "vssps.dev.azure.com"
+_WILD = (".pkgs.visualstudio.com", ".vssps.visualstudio.com")
+_FEED_PATH = re.compile(r"/(?:(?P<scope>.*?)/)?_packaging/(?P<feed>[^/]+)(?P<rest>/.*)", re.IGNORECASE)
+
+
+class AzureWorld:
+    """An Azure DevOps of one tenant; a context manager.
+
+    `latency` is the wait per request in seconds; `hosts` are names beyond Azure's own that hold feeds
+    (on-premises servers); `faults` maps a step ("discovery", "session:Compact", …) to one of server.FAULTS;
+    `session_status` other than 200 is what the session-token endpoint answers.
+    """
+
+    def __init__(self, *, port: int = 0, latency: float = 0.0, hosts: Sequence[str] = ()) -> None:
+        self.latency = latency
+        self.hosts = (PKGS, "127.0.0.1", *hosts)
+        self.identity = Identity()
+        self.faults: dict[str, str] = {}
+        self.session_status = 200
+        self._tokens: dict[str, str] = {}
+        self._feeds: dict[tuple[str, str, str], Feed] = {}
+        self._numbers = itertools.count(1)
+        self._folder = tempfile.TemporaryDirectory(prefix="azure-world-")
+        self.ca_file = Path(self._folder.name, "ca.pem")
+        self.server = _server(self, port)
+
+    def __enter__(self) -> AzureWorld:
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.server.stop()
+        self._folder.cleanup()
+        if self.server.broken and error is None:
+            raise RuntimeError(f"the loopback Azure DevOps itself failed: {self.server.broken!r}")
+
+    @property
+    def requests(self) -> list[Request]:
+        """All requests since the start or the last `forget()`."""
+        return self.server.requests
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps of `requests`, in order of arrival."""
+        return [request.step for request in self.requests]
+
+    @property
+    def connections(self) -> int:
+        """How many connections carried `requests`."""
+        return len({request.connection for request in self.requests})
+
+    def forget(self) -> None:
+        """Empty the log."""
+        self.requests.clear()
+        self.server.refused.clear()
+
+    def feed(
+        self,
+        organisation: str,
+        name: str,
+        *,
+        public: bool = False,
+        project: str = "",
+        host: str = "",
+        legacy: bool = False,
+    ) -> Feed:
+        """Make a feed; `legacy` puts it on organisation.pkgs.visualstudio.com, `host` anywhere else."""
+        place = host or (f"{organisation}.pkgs.visualstudio.com" if legacy else PKGS)
+        feed = Feed(organisation, name, public, project, place)
+        self._feeds[organisation.lower(), project.lower(), name.lower()] = feed
+        return feed
+
+    def token(self, organisation: str) -> str:
+        """A new token that opens all feeds of `organisation`: a PAT, or what a session exchange gives."""
+        token = f"token-{organisation}-{next(self._numbers)}"
+        self._tokens[token] = organisation.lower()
+        return token
+
+    def revoke(self, token: Optional[str] = None) -> None:
+        """Make one session token or PAT worthless; without an argument, all of them."""
+        self._tokens = {} if token is None else {t: org for t, org in self._tokens.items() if t != token}
+
+    def environ(self, home: Path) -> dict[str, str]:
+        """The complete environment of a child whose only network is this world."""
+        home.mkdir(parents=True, exist_ok=True)
+        ca = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"), str(self.ca_file))
+        proxy = {"HTTPS_PROXY": f"http://127.0.0.1:{self.server.server_port}"}
+        return {**provider.BARE, "HOME": str(home), **ca, **proxy}
+
+    def login(self, feed: Feed, tree: Path, home: Path) -> tuple[str, str]:
+        """Fill the real caches below `home` by a device-code login of the real provider; user name and password."""
+        outcome = provider.look_up(feed.url, tree, self.environ(home), interactive=True)
+        if outcome.credential is None:
+            raise RuntimeError(f"the login for {feed.url} ended with {outcome.code}: {outcome.stderr}")
+        return outcome.credential
+
+    def answer(self, request: Request) -> Answer:
+        """Serve any request to this world."""
+        if self.latency:
+            time.sleep(self.latency)
+        answer, fault = self._route(request)
+        fault = fault or self.faults.get(request.step, "")
+        return Answer(answer.status, answer.body, answer.headers, fault) if fault else answer
+
+    def _route(self, request: Request) -> tuple[Answer, str]:
+        if not request.secure:
+            return self.identity.managed(request), ""
+        if request.host in identity.HOSTS:
+            return self.identity.answer(request), ""
+        if request.host == SPS or request.host.endswith(_WILD[1]):
+            return self._session(request), ""
+        match = _FEED_PATH.fullmatch(request.path)
+        feed = self._find(request.host, match) if match else None
+        if feed is None or match is None:
+            return Answer(404), ""
+        request.step = _step(match["rest"])
+        return self._guarded(feed, request, match["rest"]), feed.next_fault()
+
+    def _find(self, host: str, match: re.Match[str]) -> Optional[Feed]:
+        scope = (match["scope"] or "").lower().split("/")
+        if host.endswith(_WILD[0]):
+            scope = [host.partition(".")[0], *[part for part in scope if part]]
+        organisation, project = (*scope, "")[:2]
+        return self._feeds.get((organisation, project, match["feed"].lower()))
+
+    def _guarded(self, feed: Feed, request: Request, rest: str) -> Answer:
+        reading = request.step != "upload"
+        if (feed.public and reading) or self._admits(feed, request):
+            return feed.serve(request, rest)
+        return Answer(401, b'{"message": "Access denied"}', _challenge(feed))
+
+    def _admits(self, feed: Feed, request: Request) -> bool:
+        bearer = request.headers.get("Authorization", "").partition(" ")[2] if request.auth == "bearer" else ""
+        token = bearer or request.basic[1]
+        return token in self.identity.access_tokens or self._tokens.get(token) == feed.organisation.lower()
+
+    def _session(self, request: Request) -> Answer:
+        request.step = "session:" + request.target.partition("tokenType=")[2].partition("&")[0]
+        organisation = request.host.partition(".")[0] if request.host != SPS else request.path.split("/")[1]
+        bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self.session_status != 200 or bearer not in self.identity.access_tokens:
+            return as_json({"message": "refused"}, self.session_status if self.session_status != 200 else 401)
+        asked = json.loads(request.body)
+        return as_json({**asked, "token": self.token(organisation)})
+
+
+def _step(rest: str) -> str:
+    kind = rest.split("/")[2] if rest.count("/") > 1 else ""
+    return {"simple": "page" if rest.strip("/").count("/") > 1 else "feed", "download": "file"}.get(kind, kind)
+
+
+def _challenge(feed: Feed) -> tuple[tuple[str, str], ...]:
+    authority = f"https://{identity.HOSTS[0]}/{identity.TENANT}"
+    return (
+        ("Content-Type", "application/json"),
+        ("WWW-Authenticate", f"Bearer authorization_uri={authority}"),
+        ("WWW-Authenticate", f'Basic realm="https://{feed.host}/"'),
+        ("WWW-Authenticate", "TFS-Federated"),
+        ("X-VSS-ResourceTenant", identity.TENANT),
+        ("X-VSS-AuthorizationEndpoint", feed.authorization_endpoint),
+    )
+
+
+def _server(world: AzureWorld, port: int) -> Server:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(world.ca_file))
+    names = (*identity.HOSTS, SPS, *world.hosts, "localhost", *(f"*{wild}" for wild in _WILD))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*dict.fromkeys(names)).configure_cert(tls)
+    served = frozenset(names)
+    return Server(world.answer, tls, port, lambda host: host in served or host.endswith(_WILD))
