@@ -114,10 +114,15 @@ def check_address(url: str, access: Access) -> SplitResult:
     )
 
 
-def _check_redirect(start: SplitResult, target: str, access: Access) -> None:
+def _redirected(start: SplitResult, here: str, location: str, access: Access) -> str:
+    try:
+        target = urljoin(here, location)
+    except ValueError:
+        raise Unavailable(f"{redact(here)} redirects to something that is not a URL") from None
     parts = check_address(target, access)
     if parts.scheme != "https" and start.scheme != "http":
         raise Unavailable(f"{_host_and_port(start)} redirects from https to {redact(target)}; refused")
+    return target
 
 
 @dataclass(frozen=True)
@@ -171,8 +176,7 @@ class Web:
                     _check_status(response, here)
                     yield response
                     return
-            here = urljoin(here, location)
-            _check_redirect(start, here, self.access)
+            here = _redirected(start, here, location, self.access)
         raise Unavailable(f"{redact(url)} redirects more than {MAX_REDIRECTS} times")
 
     @contextmanager
