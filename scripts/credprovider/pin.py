@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from credprovider.errors import PinError
 from credprovider.targets import KEYS, TARGETS, by_key
@@ -25,9 +25,15 @@ LOCK_NAME = "credprovider.lock.toml"
 LOCK_VERSION = 1
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_VERSION = re.compile(r"\d+(\.\d+)+([-.+a-z0-9]*)")
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+)+([-.+]?[a-z0-9])*")
+_RELEASE_URL = re.compile(r"https://[A-Za-z0-9.:-]+(/[A-Za-z0-9_~%+-][A-Za-z0-9._~%+-]*)+")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-_PREFIX = re.compile(r"([A-Za-z0-9._+-]+/)+")
+_PREFIX = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._+-]*/)+")
+
+# Bounds of every later step come from the pin, so the pin itself needs some.
+MAX_FILES = 5_000
+MAX_BYTES = 1 << 30
+_SHOWN = 120
 
 
 @dataclass(frozen=True)
@@ -85,20 +91,22 @@ def load(path: Path) -> Pin:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PinError(f"{path.name} is missing from {path.parent}; restore it from git") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PinError(f"{path.name} cannot be read: {error}; restore it from git") from None
+    except (OSError, ValueError, RecursionError) as error:
+        # ValueError: not UTF-8, not TOML, or a number with more digits than Python takes.
+        raise PinError(f"{path.name} cannot be read: {_one_line(str(error))}; restore it from git") from None
     return parse(data)
 
 
 def parse(data: Mapping[str, Any]) -> Pin:
     """Check the parsed lock file and give it its types. Raises PinError."""
     root = _Place(data, "").only("lock-version", "provider", "index", "target")
-    if root.data["lock-version"] != LOCK_VERSION:
+    # The type, too: True and 1.0 equal 1.
+    if (type(root.data["lock-version"]), root.data["lock-version"]) != (int, LOCK_VERSION):
         root.fail("lock-version", root.data["lock-version"], str(LOCK_VERSION))
     provider = root.table("provider").only("version", "release-url")
     index = root.table("index").only("distribution", "version")
     version = provider.text("version", _VERSION, "a version such as 2.0.5")
-    release_url = provider.text("release-url", re.compile(r"https://[^\s?#@]+[^\s?#@/]"), "an https URL")
+    release_url = provider.text("release-url", _RELEASE_URL, "an https URL of a folder, without a slash at its end")
     _names_version(provider, "release-url", release_url, version)
     targets = root.table("target").only(*KEYS)
     return Pin(
@@ -111,7 +119,7 @@ def parse(data: Mapping[str, Any]) -> Pin:
 
 
 def _names_version(place: _Place, name: str, url: str, version: str) -> None:
-    if f"v{version}" not in url.split("/"):
+    if f"v{version}" not in url.split("/")[3:]:
         place.fail(name, url, f"a URL with v{version} as one part of its path")
 
 
@@ -145,15 +153,13 @@ def _index_file(place: _Place) -> IndexFile:
     name = place.text("name", _FILE_NAME, "a file name")
     if not name.endswith((".whl", ".tar.gz")):
         place.fail("name", name, "a .whl or .tar.gz file")
-    prefix = place.text("prefix", _PREFIX, "a folder that ends in a slash")
-    if ".." in prefix.split("/"):
-        place.fail("prefix", prefix, "a folder without ..")
+    prefix = place.text("prefix", _PREFIX, "a folder that ends in a slash, no part of which starts with a dot")
     return IndexFile(name, place.digest("sha256"), prefix)
 
 
 def _tree(place: _Place) -> Tree:
     place.only("sha256", "files", "bytes")
-    return Tree(place.digest("sha256"), place.count("files"), place.count("bytes"))
+    return Tree(place.digest("sha256"), place.count("files", MAX_FILES), place.count("bytes", MAX_BYTES))
 
 
 @dataclass(frozen=True)
@@ -169,16 +175,17 @@ class _Place:
         where = self.path or "its top level"
         if unknown:
             raise PinError(
-                f"{LOCK_NAME}: {where} has the unknown key {unknown[0]!r}; "
+                f"{LOCK_NAME}: {where} has the unknown key {_one_line(unknown[0])!r}; "
                 f"valid: {', '.join((*required, *optional))}; correct or remove it"
             )
         if missing:
             raise PinError(f"{LOCK_NAME}: {where} lacks {missing[0]!r}; make the pin again with scripts/pin.py")
         return self
 
-    def fail(self, name: str, seen: object, valid: str) -> None:
+    def fail(self, name: str, seen: object, valid: str) -> NoReturn:
         where = f"{self.path}.{name}" if self.path else name
-        raise PinError(f"{LOCK_NAME}: {where} is {seen!r}; valid: {valid}; correct it or run scripts/pin.py")
+        shown = f"a {type(seen).__name__}" if isinstance(seen, (dict, list)) else _one_line(_text(seen))
+        raise PinError(f"{LOCK_NAME}: {where} is {shown}; valid: {valid}; correct it or run scripts/pin.py")
 
     def table(self, name: str) -> _Place:
         if not isinstance(self.data[name], Mapping):
@@ -194,11 +201,23 @@ class _Place:
     def digest(self, name: str) -> str:
         return self.text(name, _SHA256, "64 lower-case hexadecimal digits")
 
-    def count(self, name: str) -> int:
+    def count(self, name: str, limit: int) -> int:
         value = self.data[name]
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            self.fail(name, value, "a whole number above 0")
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= limit:
+            self.fail(name, value, f"a whole number from 1 to {limit}")
         return int(value)
+
+
+def _text(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # a hexadecimal number with more decimal digits than Python prints
+        return "a number too large to show"
+
+
+def _one_line(text: str) -> str:
+    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return "".join(character if character.isprintable() else "?" for character in shown)
 
 
 def render(pin: Pin) -> str:

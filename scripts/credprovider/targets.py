@@ -6,7 +6,9 @@ binaries again. See "Assets by RID" in the provider's documentation for the RIDs
 
 from __future__ import annotations
 
+import platform
 import re
+import sys
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +21,9 @@ NON_SC_VARIABLE = "ARTIFACTS_CREDENTIAL_PROVIDER_NON_SC"
 CIBUILDWHEEL_VARIABLE = "CIBUILDWHEEL_BUILD_IDENTIFIER"
 
 NON_SC = "any"
+_SHOWN = 80
+# An interpreter for both architectures installs what fits the one it runs as, and so does pip.
+_UNIVERSAL = re.compile(r"(?<=-)universal2\Z")
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("", "0", "false", "no", "off")
 
@@ -86,38 +91,70 @@ def by_key(key: str) -> Target:
     raise TargetError(f"no target is called {key!r}; known: {', '.join(KEYS)}; name one of these")
 
 
-def resolve(environ: Mapping[str, str], platform: str | None = None, libc: str | None = None) -> Resolved:
+class Host(NamedTuple):
+    """What is known of an interpreter.
+
+    platform: what `sysconfig.get_platform()` says. libc: ``glibc`` or ``musl``, on Linux.
+    machine: what its process runs as, on macOS. bits: size of its pointers.
+    """
+
+    platform: str
+    libc: str = "glibc"
+    machine: str = ""
+    bits: int = 64
+
+
+def this_host() -> Host:
+    """The interpreter that runs this."""
+    bits = 64 if sys.maxsize > 2**32 else 32
+    return Host(sysconfig.get_platform(), _libc(), platform.mac_ver()[2], bits)
+
+
+def resolve(environ: Mapping[str, str], host: Host | None = None) -> Resolved:
     """Tell which target is being built.
 
     environ: the build's environment variables.
-    platform: what `sysconfig.get_platform()` says; asked for when None.
-    libc: ``glibc`` or ``musl`` on Linux; found out when None.
+    host: the interpreter that builds; the running one when None.
     Raises TargetError for an unknown RID, a contradiction or a value that means nothing.
     """
     rid = environ.get(RID_VARIABLE, "").strip()
     non_sc = _flag(environ, NON_SC_VARIABLE)
     if rid and non_sc:
         raise TargetError(
-            f"{RID_VARIABLE}={rid} and {NON_SC_VARIABLE}={environ[NON_SC_VARIABLE]} contradict "
+            f"{RID_VARIABLE}={_shown(rid)} and {NON_SC_VARIABLE}={environ[NON_SC_VARIABLE].strip()} contradict "
             "each other (one asks for a self-contained payload, one for none); unset one of them"
         )
     if rid:
         return Resolved(_by_rid(rid), f"{RID_VARIABLE}={rid}")
     if non_sc:
-        return Resolved(by_key(NON_SC), f"{NON_SC_VARIABLE}={environ[NON_SC_VARIABLE]}")
+        return Resolved(by_key(NON_SC), f"{NON_SC_VARIABLE}={environ[NON_SC_VARIABLE].strip()}")
     identifier = environ.get(CIBUILDWHEEL_VARIABLE, "").strip()
-    if identifier:
-        return _native("identifiers", identifier.partition("-")[2], CIBUILDWHEEL_VARIABLE)
-    platform = platform or sysconfig.get_platform()
-    if platform.startswith("linux") and (libc or _libc()) == "musl":
-        return _portable(platform, "musl libc")
-    return _native("platforms", platform, "this interpreter")
+    return _by_identifier(identifier) if identifier else _by_host(host or this_host())
 
 
 def _by_rid(rid: str) -> Target:
     if rid in RIDS:
         return by_key(rid)
-    raise TargetError(f"{RID_VARIABLE}={rid} is no known RID; known: {', '.join(RIDS)}; set one of these")
+    raise TargetError(f"{RID_VARIABLE}={_shown(rid)} is no known RID; known: {', '.join(RIDS)}; set one of these")
+
+
+def _by_identifier(identifier: str) -> Resolved:
+    python, _, seen = identifier.partition("-")
+    if not python or not seen:
+        raise TargetError(
+            f"{CIBUILDWHEEL_VARIABLE}={_shown(identifier)} is no build identifier; valid are such as "
+            f"cp313-manylinux_x86_64; unset it or set {RID_VARIABLE}"
+        )
+    return _native("identifiers", seen, CIBUILDWHEEL_VARIABLE)
+
+
+def _by_host(host: Host) -> Resolved:
+    if host.platform.startswith("linux") and host.libc == "musl":
+        return _portable(host.platform, "musl libc")
+    if host.platform.startswith("linux") and host.bits == 32:
+        # A 32-bit Python under a 64-bit kernel says linux-x86_64 or linux-aarch64 all the same.
+        return _portable(host.platform, "a 32-bit interpreter")
+    return _native("platforms", _UNIVERSAL.sub(host.machine, host.platform), "this interpreter")
 
 
 def _native(column: str, seen: str, origin: str) -> Resolved:
@@ -129,7 +166,7 @@ def _native(column: str, seen: str, origin: str) -> Resolved:
 
 def _portable(seen: str, why: str) -> Resolved:
     reason = (
-        f"no self-contained provider exists for {seen} ({why}), so the framework-dependent one "
+        f"no self-contained provider exists for {_shown(seen)} ({why}), so the framework-dependent one "
         "is taken; it needs a .NET runtime 8 or newer where it runs"
     )
     return Resolved(by_key(NON_SC), reason)
@@ -141,7 +178,16 @@ def _flag(environ: Mapping[str, str], name: str) -> bool:
         return True
     if value in _FALSE:
         return False
-    raise TargetError(f"{name}={environ[name]} is neither true nor false; valid: true, false, 1, 0; set one of these")
+    raise TargetError(
+        f"{name}={_shown(value)} is neither true nor false; "
+        f"valid: {', '.join((*_TRUE, *filter(None, _FALSE)))}; set one of these or unset it"
+    )
+
+
+def _shown(value: str) -> str:
+    """`value` fit for a message of one line."""
+    text = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
+    return text if text.isprintable() else ascii(text)
 
 
 def _libc() -> str:
