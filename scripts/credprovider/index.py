@@ -63,10 +63,11 @@ class Link:
 
 def configuration(environ: Mapping[str, str]) -> Configuration:
     """pip's configuration, or uv's variables where there is no pip. Raises Unavailable."""
-    pip = _pip(environ)
-    if pip is None:
+    listed = _ask_pip(environ)
+    if listed is None:
         return _from_uv(environ)
-    values = parse_config(pip.run("config", "list"), pip.value)
+    pip, text = listed
+    values = parse_config(text, pip.value)
     default = "" if "index-url" in values or _truthy(values.get("no-index")) else pip.default_index()
     return from_values(values, default)
 
@@ -88,6 +89,10 @@ def from_values(values: Mapping[str, str], default: str) -> Configuration:
 
 def _truthy(value: str | None) -> bool:
     return (value or "").lower() in ("1", "true", "yes", "on", "y", "t")
+
+
+class _NoPip(Unavailable):
+    """There is none where one was looked for."""
 
 
 class _Pip:
@@ -113,15 +118,11 @@ class _Pip:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Unavailable(f"pip cannot be run: {type(error).__name__}; check the installation of pip") from None
+        if done.returncode and b"No module named" in done.stderr:
+            raise _NoPip("this interpreter has no pip")
         if done.returncode:
             raise Unavailable(f"pip {arguments[0]} ended with {done.returncode}; see python -m pip config debug")
         return done.stdout.decode("utf-8", "replace")
-
-    def works(self) -> bool:
-        try:
-            return bool(self.run("--version"))
-        except Unavailable:
-            return False
 
     def value(self, key: str) -> str:
         """The one value of `key` that is in force."""
@@ -135,13 +136,17 @@ class _Pip:
         return found.group(1)
 
 
-def _pip(environ: Mapping[str, str]) -> _Pip | None:
+def _ask_pip(environ: Mapping[str, str]) -> tuple[_Pip, str] | None:
+    """The first pip there is, with what its `config list` says. Raises Unavailable when that fails."""
     base = getattr(sys, "_base_executable", sys.executable)
-    commands = [[sys.executable, "-m", "pip"], [base, "-m", "pip"]]
     on_path = shutil.which("pip", path=environ.get("PATH"))
-    if on_path:
-        commands.insert(1, [on_path])
-    return next((pip for command in commands if (pip := _Pip(command, environ)).works()), None)
+    found = [[sys.executable, "-m", "pip"], *([[on_path]] if on_path else []), [base, "-m", "pip"]]
+    for pip in (_Pip(command, environ) for command in found):
+        try:
+            return pip, pip.run("config", "list")
+        except _NoPip:
+            continue
+    return None
 
 
 def parse_config(text: str, choose: Callable[[str], str] | None = None) -> dict[str, str]:
