@@ -1,11 +1,16 @@
-"""The look-up: from a service string to a checked credential."""
+"""The look-up: from a service string to a checked credential. Imports nothing heavy for a foreign service."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import NamedTuple, Optional
 
+from . import feeds
 from .credential import Credential
+from .memory import Memory
+
+# What this process knows; one for all backends and threads of it.
+MEMORY = Memory()
 
 
 class LookupFailed(Exception):
@@ -13,7 +18,7 @@ class LookupFailed(Exception):
 
 
 class Answer(NamedTuple):
-    """What a look-up found and where: "foreign", "declared", "memory", "public", "provider", "none"."""
+    """What a look-up found and where: "foreign", "declared", "memory", "public" or "provider"."""
 
     credential: Optional[Credential]
     source: str
@@ -25,9 +30,21 @@ def look_up(
     environ: Mapping[str, str],
     *,
     interactive: Optional[bool] = None,
+    declared_too: bool = True,
 ) -> Optional[Credential]:
-    """The credential for *service* or None. Never raises; prints one line on stderr on failure."""
-    raise NotImplementedError
+    """The credential for *service* or None. Never raises; prints one line on stderr on failure.
+
+    username: the one asked for; Azure DevOps ignores it, so it changes nothing but the answer's.
+    """
+    try:
+        credential = find(service, environ, interactive=interactive, declared_too=declared_too).credential
+    except LookupFailed as error:
+        _say(str(error), environ)
+        return None
+    except Exception as error:  # a client loses keyring for its whole run when a backend raises
+        _say(_unexpected(error, environ), environ)
+        return None
+    return credential._replace(username=username) if credential and username else credential
 
 
 def find(
@@ -36,10 +53,90 @@ def find(
     *,
     interactive: Optional[bool] = None,
     fresh: bool = False,
+    declared_too: bool = True,
 ) -> Answer:
     """As look_up, but raises LookupFailed and says where the answer came from.
 
     interactive: None decides by console.can_prompt(environ). fresh: pass over declared
     credentials and the memory of this process (what `login` wants).
     """
-    raise NotImplementedError
+    feed = feeds.parse(service, environ)
+    if feed is None:
+        return Answer(None, "foreign")
+    if declared_too and not fresh:
+        declared = _declared(feed, environ)
+        if declared is not None:
+            return Answer(declared, "declared")
+    if feed.kind == "host":
+        return Answer(MEMORY.on_host(feed.host, feed.port), "memory")
+    if fresh:
+        return _ask(feed, environ, interactive)
+    with MEMORY.turn(_organisation(feed)):
+        return _remembered(feed) or _ask(feed, environ, interactive)
+
+
+def _declared(feed: feeds.Feed, environ: Mapping[str, str]) -> Optional[Credential]:
+    from . import declared
+
+    credential = declared.find(feed, environ, lambda line: _say_once(line, environ))
+    if credential is not None and feed.kind != "host":
+        MEMORY.found((*_organisation(feed), feed.index_url), credential)
+    return credential
+
+
+def _organisation(feed: feeds.Feed) -> tuple[Hashable, ...]:
+    return feed.host, feed.port, feed.organisation
+
+
+def _page(feed: feeds.Feed) -> tuple[Hashable, ...]:
+    # An upload never takes a feed for public, so that what is known of the one says nothing of the other.
+    return (*_organisation(feed), feed.index_url, feed.kind)
+
+
+def _remembered(feed: feeds.Feed) -> Optional[Answer]:
+    for key in (_organisation(feed), _page(feed)):
+        known = MEMORY.recall(key)
+        if known is not None:
+            return Answer(known.credential, "memory")
+    return None
+
+
+def _ask(feed: feeds.Feed, environ: Mapping[str, str], interactive: Optional[bool]) -> Answer:
+    """Ask the provider, and remember what came of it."""
+    from . import asking
+
+    try:
+        credential = asking.ask(feed, environ, interactive)
+    except asking.NoCredential as error:
+        MEMORY.failed(_page(feed) if error.this_feed_only else _organisation(feed))
+        raise LookupFailed(str(error)) from error
+    if credential is None:
+        MEMORY.failed(_page(feed))
+        return Answer(None, "public")
+    MEMORY.found(_organisation(feed), credential)
+    return Answer(credential, "provider")
+
+
+_SAID: set[str] = set()
+
+
+def _say_once(line: str, environ: Mapping[str, str]) -> None:
+    if line not in _SAID:
+        _SAID.add(line)
+        _say(line, environ)
+
+
+def _say(line: str, environ: Mapping[str, str]) -> None:
+    from . import console
+
+    console.say(line, environ)
+
+
+def _unexpected(error: Exception, environ: Mapping[str, str]) -> str:
+    import traceback
+
+    from . import log
+
+    log.write(environ, traceback.format_exc())
+    what = f"unexpected {type(error).__name__} during the look-up"
+    return f"{what}: set ARTIFACTS_KEYRING_LOG_PATH, try again, and report what the log then holds"

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import errno
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, Optional
+from types import TracebackType
+from typing import Callable, NamedTuple, Optional
 
+from . import child, console, dotnet, log, reasons
 from .credential import Credential
+from .screening import LevelFilter, shown_level
+from .variables import CREDENTIALPROVIDER_PATH
+
+NAME = "CredentialProvider.Microsoft"
+BUNDLED = Path(__file__).parent / "bin"
+_INSIDE = Path("plugins", "netcore", NAME)
+_LAUNCHER = f"{NAME}.exe" if sys.platform == "win32" else NAME
+_WRONG_MACHINE = (errno.ENOEXEC, 193, 216)  # the latter two are Windows' error numbers for the same
+# What the child gets unless the user set it (any of the names, the first is set). Measured: without libicu
+# .NET dies at once (provider.md); Linux has no broker, asking for it costs a second time-out (azure.md, 10).
+_DEFAULTS = (
+    (("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT",), "1"),
+    (("ARTIFACTS_CREDENTIALPROVIDER_PROGRAM_CONTEXT",), "Pip"),
+)
+_LINUX_DEFAULTS = (
+    (("ARTIFACTS_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER", "NUGET_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER"), "false"),
+)
+# Files that pip, requests and curl take authorities from; .NET on Linux knows only SSL_CERT_FILE.
+_CA_FILES = ("REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
 
 
 class ProviderError(Exception):
@@ -21,14 +48,6 @@ class Program(NamedTuple):
     shape: str  # "self-contained" or "framework-dependent"
 
 
-def locate(environ: Mapping[str, str]) -> Program:
-    """The provider that ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH names, else the bundled one.
-
-    Raises ProviderError (missing, not executable, no usable dotnet).
-    """
-    raise NotImplementedError
-
-
 class Query(NamedTuple):
     """One question to the provider. timeout in seconds."""
 
@@ -39,12 +58,241 @@ class Query(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """credential None: exit code 2, nothing found; reason then says why (may be empty)."""
+    """credential None: exit code 2, nothing found; reason then says why (may be empty).
+
+    offline: a network failure was among the reasons.
+    """
 
     credential: Optional[Credential]
     reason: str = ""
+    offline: bool = False
+
+
+def locate(environ: Mapping[str, str]) -> Program:
+    """The provider that ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH names, else the bundled one.
+
+    Raises ProviderError (missing, not executable, no usable dotnet).
+    """
+    named = environ.get(CREDENTIALPROVIDER_PATH)
+    path = _file(Path(named).expanduser() if named else BUNDLED)
+    if path is None:
+        raise ProviderError(_missing(named))
+    if path.suffix.lower() == ".dll":
+        return Program((str(_dotnet(environ)), "exec", str(path)), path, "framework-dependent")
+    if not os.access(path, os.X_OK):
+        raise ProviderError(
+            f"the credential provider is not executable: run `chmod +x {path}`, or reinstall artifacts-keyring"
+        )
+    return Program((str(path),), path, "self-contained")
+
+
+def _file(place: Path) -> Optional[Path]:
+    """The file to start: *place* itself, or what a folder of the provider or around it holds."""
+    if place.is_file():
+        return place
+    for folder in (place, place / _INSIDE):
+        name = f"{NAME}.dll" if (folder / "runtimes").is_dir() else _LAUNCHER
+        if (folder / name).is_file():
+            return folder / name
+    return None
+
+
+def _missing(named: Optional[str]) -> str:
+    if named:
+        return (
+            f"{CREDENTIALPROVIDER_PATH}={named} is no credential provider: name its folder, its executable or its .dll"
+        )
+    return (
+        f"this installation has no credential provider below {BUNDLED}: reinstall artifacts-keyring, "
+        f"or name one in {CREDENTIALPROVIDER_PATH}"
+    )
+
+
+def _dotnet(environ: Mapping[str, str]) -> Path:
+    found = dotnet.find(environ)
+    if found is not None:
+        return found
+    seen = [
+        f"{item.path} has {', '.join(map(str, item.majors or ())) or 'none'}" for item in dotnet.candidates(environ)
+    ]
+    raise ProviderError(
+        f"the credential provider here needs a .NET runtime of version {dotnet.MINIMUM} or newer; "
+        f"{'; '.join(seen) or 'no dotnet in DOTNET_ROOT, PATH or the usual places'}: install one, "
+        "install artifacts-keyring from the wheel of your platform (it needs no .NET), "
+        f"or name a self-contained provider in {CREDENTIALPROVIDER_PATH}"
+    )
+
+
+def command_line(program: Program, query: Query, can_show_dialog: bool) -> list[str]:
+    """The whole argument list; nothing in it is secret. Debug costs nothing (measured) and says why."""
+    return [
+        *program.command,
+        *("-Uri", without_user(query.url)),
+        *("-IsRetry", str(query.retry).lower()),
+        *("-NonInteractive", str(not query.interactive).lower()),
+        *("-CanShowDialog", str(query.interactive and can_show_dialog).lower()),
+        *("-OutputFormat", "Json"),
+        *("-Verbosity", "Debug"),
+    ]
+
+
+def without_user(url: str) -> str:
+    """*url* without the user part, which may hold a password."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}" if separator else url
+
+
+def child_environ(environ: Mapping[str, str], platform: str = sys.platform) -> dict[str, str]:
+    """The environment of the provider: the user's, and what it lacks."""
+    result = dict(environ)
+    for names, value in (*_DEFAULTS, *(_LINUX_DEFAULTS if platform.startswith("linux") else ())):
+        if not any(name in environ for name in names):
+            result[names[0]] = value
+    bundle = next((environ[name] for name in _CA_FILES if environ.get(name) and Path(environ[name]).is_file()), None)
+    if bundle and platform.startswith("linux") and not environ.get("SSL_CERT_FILE"):
+        result["SSL_CERT_FILE"] = bundle
+    return result
+
+
+class Run:
+    """The provider at work on one query; as a context manager it is gone at the end of the block."""
+
+    def __init__(
+        self, program: Program, query: Query, environ: Mapping[str, str], show: Callable[[bytes], None]
+    ) -> None:
+        self._program, self._query, self._environ = program, query, environ
+        command = command_line(program, query, console.has_display(environ))
+        log.write(environ, "run " + " ".join(command))
+        self._deadline = time.monotonic() + query.timeout
+        try:
+            self._child = child.Child(command, child_environ(environ), show)
+        except OSError as error:
+            raise ProviderError(_not_started(program, error)) from error
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self._child.stop()
+
+    def reply(self) -> Reply:
+        """Wait for its end and read its answer. Raises ProviderError."""
+        output = self._child.wait(self._deadline)
+        stderr = output.stderr.decode("utf-8", "replace")
+        log.write(self._environ, f"exit code {output.code}\n{stderr}")
+        if output.overflow:
+            raise ProviderError(
+                f"the credential provider wrote more than {child.STDOUT_LIMIT} bytes as its answer: {_CHECK}"
+            )
+        if output.code is None:
+            raise ProviderError(self._late(stderr))
+        if output.code == 2:
+            return Reply(None, reasons.login_reason(stderr) or "", reasons.offline(stderr))
+        if output.code != 0:
+            raise ProviderError(_died(output.code, stderr, self._environ))
+        return Reply(parse(output.stdout))
+
+    def _late(self, stderr: str) -> str:
+        reason = reasons.login_reason(stderr)
+        what = f"no answer for {without_user(self._query.url)} within {self._query.timeout:.3g} s"
+        next_step = f"({reason})" if reason else "check network and proxy, or raise ARTIFACTS_KEYRING_TIMEOUT"
+        return f"the credential provider gave {what}: {next_step}"
+
+
+_CHECK = "check it with `python -m artifacts_keyring doctor`"
+
+
+@contextlib.contextmanager
+def screen(environ: Mapping[str, str], query: Query) -> Iterator[Callable[[bytes], None]]:
+    """What to give a Run: shows at once what of the provider's stderr the user wants to see."""
+    level = shown_level(environ, query.interactive)
+    if level is None:
+        yield lambda _data: None
+        return
+    with console.screen(environ) as show:
+        yield LevelFilter(level, show)
+
+
+def start(program: Program, query: Query, environ: Mapping[str, str], show: Callable[[bytes], None]) -> Run:
+    """Start a run; *show* gets the provider's stderr, piece by piece, in another thread. Raises ProviderError."""
+    return Run(program, query, environ, show)
 
 
 def run(program: Program, query: Query, environ: Mapping[str, str]) -> Reply:
-    """Ask and wait. Raises ProviderError."""
-    raise NotImplementedError
+    """Ask and wait, with the provider's stderr shown as it comes. Raises ProviderError."""
+    with screen(environ, query) as show, start(program, query, environ, show) as running:
+        return running.reply()
+
+
+def parse(stdout: bytes) -> Credential:
+    """The credential in the provider's answer: exactly one JSON object with both fields. Raises ProviderError."""
+    try:
+        answer = json.loads(stdout.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ProviderError(f"the credential provider's answer is not UTF-8: {_CHECK}") from None
+    except (ValueError, RecursionError):  # its message would quote the answer
+        raise ProviderError(f"the credential provider's answer is no JSON ({len(stdout)} bytes): {_CHECK}") from None
+    username, password = (answer.get("Username"), answer.get("Password")) if isinstance(answer, dict) else (None, None)
+    if not (isinstance(username, str) and isinstance(password, str) and password):
+        raise ProviderError(f"the credential provider's answer has no Username and Password: {_CHECK}")
+    return Credential(username, password)
+
+
+def _not_started(program: Program, error: OSError) -> str:
+    number = getattr(error, "winerror", None) or error.errno
+    if number in _WRONG_MACHINE:
+        return (
+            f"{program.path} is for another processor or system than this one: install artifacts-keyring "
+            f"from the wheel of this platform, or name a provider in {CREDENTIALPROVIDER_PATH}"
+        )
+    if number == errno.ENOENT and program.path.is_file():
+        return (
+            f"{program.path} cannot be started because its loader is missing (a glibc program on a musl system?): "
+            "install artifacts-keyring from its sdist together with the distribution's .NET 8"
+        )
+    if number in (errno.EACCES, errno.EPERM):
+        what = f"{program.command[0]} may not be executed ({error.strerror})"
+        return f"{what}: run `chmod +x` on it, and check for a noexec mount"
+    return f"{program.command[0]} cannot be started ({error.strerror}): {_CHECK}"
+
+
+def _died(code: int, stderr: str, environ: Mapping[str, str]) -> str:
+    known = reasons.startup_reason(stderr)
+    if known:
+        return f"the credential provider cannot run: {known}"
+    if code < 0:
+        return f"the credential provider was ended by signal {-code}: try again, or {_CHECK}"
+    words = reasons.login_reason(stderr) or reasons.unprefixed_words(stderr)
+    if code == 255 and not words:
+        return f"the credential provider died without a word (exit code 255): {_silent_death(environ)}"
+    return f"the credential provider failed with exit code {code}" + (f" ({words})" if words else "") + f": {_CHECK}"
+
+
+def _silent_death(environ: Mapping[str, str]) -> str:
+    """Which of the known reasons for exit code 255 it was, as far as can be seen (azure.md, 11)."""
+    import tempfile
+
+    shared = Path(tempfile.gettempdir()) / ".dotnet"
+    if shared.exists() and not os.access(shared, os.W_OK | os.X_OK):
+        return f"{shared} is not writable for you, make it so"
+    home = Path(environ.get("HOME") or Path.home())
+    if not home.is_dir() or not os.access(home, os.W_OK):
+        return f"HOME={home} is not a folder that you may write to, set HOME to one"
+    return f"its folder {shared} or HOME cannot be written, or the host of the feed cannot be reached; {_CHECK}"
+
+
+class CredentialProvider:
+    """What the predecessor of this package offered; kept for those who call it."""
+
+    def get_credentials(self, url: str) -> tuple[Optional[str], Optional[str]]:
+        """(user name, password) for a feed's URL, through the provider; (None, None) where there is none.
+
+        Says on stderr what failed; never raises.
+        """
+        from .lookup import look_up
+
+        found = look_up(url, None, os.environ, declared_too=False)
+        return (found.username, found.password) if found else (None, None)

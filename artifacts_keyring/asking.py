@@ -1,0 +1,231 @@
+"""Ask the provider, beside it the feed itself, and if nothing else helps the person at the screen."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
+
+from . import console, declared, locking, log, provider
+from .credential import Credential
+from .feeds import Feed
+from .provider import ProviderError, Query, Reply
+from .variables import TIMEOUT
+
+if TYPE_CHECKING:
+    from .probe import Probe, Status
+
+COMMAND = "python -m artifacts_keyring"
+# Where one of these is set, the provider never starts an interactive login (provider.md).
+DECLARING = (
+    "ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS",
+    "VSS_NUGET_EXTERNAL_FEED_ENDPOINTS",
+    "ARTIFACTS_CREDENTIALPROVIDER_FEED_ENDPOINTS",
+    "ARTIFACTS_CREDENTIALPROVIDER_URI_PREFIXES",
+    "VSS_NUGET_URI_PREFIXES",
+)
+
+DEFAULT_TIMEOUT = 30.0  # seconds for everything without a person
+_LONGEST_REQUEST = 10.0  # seconds for one request of ours
+_SHORTEST_REQUEST = 1.0  # seconds; after a login the deadline without a person has long passed
+_DEVICE_FLOW = (
+    "ARTIFACTS_CREDENTIALPROVIDER_DEVICEFLOWTIMEOUTSECONDS",
+    "NUGET_CREDENTIALPROVIDER_VSTS_DEVICEFLOWTIMEOUTSECONDS",
+)
+_DEVICE_FLOW_DEFAULT = 90.0
+
+
+class NoCredential(Exception):
+    """No credential, and why: one line for users. this_feed_only: another feed of the organisation may do better."""
+
+    def __init__(self, message: str, this_feed_only: bool = False) -> None:
+        super().__init__(message)
+        self.this_feed_only = this_feed_only
+
+
+class _Session(NamedTuple):
+    """One look-up: whom to ask, until when (on time.monotonic()) without a person."""
+
+    feed: Feed
+    environ: Mapping[str, str]
+    deadline: float
+
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    def query(self, retry: bool = False) -> Query:
+        """The question to the provider, to be answered by the deadline."""
+        return Query(self.feed.index_url, retry=retry, timeout=self.left())
+
+
+def ask(feed: Feed, environ: Mapping[str, str], interactive: Optional[bool]) -> Optional[Credential]:
+    """The checked credential for *feed*; None: it is public. Raises NoCredential.
+
+    interactive: whether a person may be asked; None: where one would see it.
+    """
+    environ = {**environ, **declared.for_provider(feed, environ)}
+    session = _Session(feed, environ, time.monotonic() + timeout(environ))
+    try:
+        return _ask(session, interactive)
+    except ProviderError as error:
+        raise NoCredential(str(error)) from error
+
+
+def timeout(environ: Mapping[str, str]) -> float:
+    """Seconds that a look-up without a person may take in all."""
+    return _seconds(environ.get(TIMEOUT)) or DEFAULT_TIMEOUT
+
+
+def _seconds(text: Optional[str]) -> Optional[float]:
+    try:
+        seconds = float(text or "")
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < math.inf else None
+
+
+def _ask(session: _Session, interactive: Optional[bool]) -> Optional[Credential]:
+    with contextlib.ExitStack() as stack:
+        answering = _start(session, stack)
+        from .probe import Probe  # httpx loads while the provider starts
+
+        probe = stack.enter_context(
+            contextlib.closing(Probe(session.feed.index_url, session.environ, _LONGEST_REQUEST))
+        )
+        status = _anonymous(session, probe)
+        if status is not None and status.admitted:
+            return None
+        reply = _checked(session, probe, answering(), status)
+        return reply.credential or _login(session, probe, reply, status, interactive)
+
+
+def _start(session: _Session, stack: contextlib.ExitStack) -> Callable[[], Reply]:
+    """Start the provider; the function returned waits for its answer, or says why there is none."""
+    query = session.query()
+    try:
+        program = provider.locate(session.environ)
+        show = stack.enter_context(provider.screen(session.environ, query))
+        return stack.enter_context(provider.start(program, query, session.environ, show)).reply
+    except ProviderError as error:
+        failure = error  # a public feed needs no provider: nobody wants to hear of it there
+
+    def fail() -> Reply:
+        raise failure
+
+    return fail
+
+
+def _anonymous(session: _Session, probe: Probe) -> Optional[Status]:
+    """What the feed answers without a credential; None: not asked. Whoever uploads needs one anyway."""
+    if session.feed.kind == "upload":
+        return None
+    status = probe.anonymous(session.left())
+    log.write(session.environ, f"without a credential: {status}")
+    return status
+
+
+def _checked(session: _Session, probe: Probe, reply: Reply, status: Optional[Status]) -> Reply:
+    """*reply* if its credential works, or nobody can tell; else what a renewal brings."""
+    if reply.credential is None or (status is not None and (status.unreachable or status.broken)):
+        return reply
+    if not _refused(session, probe, reply.credential):
+        return reply
+    renewed = provider.run(provider.locate(session.environ), session.query(retry=True), session.environ)
+    if renewed.credential is not None and _refused(session, probe, renewed.credential):
+        raise _no_access(session, "a credential that was renewed just now")
+    return renewed
+
+
+def _refused(session: _Session, probe: Probe, credential: Credential) -> bool:
+    status = probe.check(credential, max(_SHORTEST_REQUEST, session.left()))
+    log.write(session.environ, f"with the credential: {status}", [credential.password])
+    return status.refused
+
+
+def _no_access(session: _Session, what: str) -> NoCredential:
+    return NoCredential(
+        f"{session.feed.index_url} refuses {what}: ask for access to the feed, or sign in with another account "
+        f"(`{COMMAND} logout`, then `{COMMAND} login {session.feed.index_url}`)",
+        this_feed_only=True,
+    )
+
+
+def _login(
+    session: _Session, probe: Probe, reply: Reply, status: Optional[Status], interactive: Optional[bool]
+) -> Credential:
+    """Let the person sign in, if there is one and it can help. Raises NoCredential."""
+    obstacle = _obstacle(session, reply, status)
+    if obstacle:
+        raise NoCredential(obstacle)
+    if not (console.can_prompt(session.environ) if interactive is None else interactive):
+        raise NoCredential(_unseen(session, reply))
+    credential = _signed_in(session)
+    if _refused(session, probe, credential):
+        raise _no_access(session, "the account that signed in")
+    return credential
+
+
+def _obstacle(session: _Session, reply: Reply, status: Optional[Status]) -> str:
+    """Why a sign-in would be in vain, or the empty string."""
+    url, doctor = session.feed.index_url, f"`{COMMAND} doctor {session.feed.index_url}`"
+    if status is not None and status.broken:
+        return f"{url} answers {status.code} {status.detail}".rstrip() + ": try again later"
+    if reply.offline and (status is None or status.unreachable):
+        reason = status.detail if status is not None else reply.reason
+        return f"{url} cannot be reached ({reason}): check network, proxy and certificates with {doctor}"
+    declaring = next((name for name in DECLARING if session.environ.get(name)), None)
+    if declaring:
+        reason = f" ({reply.reason})" if reply.reason else ""
+        return (
+            f"{declaring} is set, but gives no credential for {url}{reason}: add the feed to it, or unset it to sign in"
+        )
+    return ""
+
+
+def _unseen(session: _Session, reply: Reply) -> str:
+    reason = f" ({reply.reason})" if reply.reason else ""
+    return (
+        f"{session.feed.index_url} needs a sign-in{reason}, and nobody would see a prompt here: "
+        f"run `{COMMAND} login {session.feed.index_url}` once, or declare a token in {DECLARING[0]}"
+    )
+
+
+def _signed_in(session: _Session) -> Credential:
+    deadline = time.monotonic() + login_timeout(session.environ)
+    program = provider.locate(session.environ)
+    try:
+        with locking.login_lock(session.environ, deadline, lambda: _say_waiting(session)) as waited:
+            reply = _after_others(session, program) if waited else Reply(None)
+            if reply.credential is None:
+                query = Query(session.feed.index_url, interactive=True, timeout=max(0.0, deadline - time.monotonic()))
+                reply = provider.run(program, query, session.environ)
+    except locking.LockTimeout:
+        raise NoCredential(
+            "another process has been waiting for its sign-in all the time: finish that one, then try again"
+        ) from None
+    if reply.credential is None:
+        reason = reply.reason or "the provider gave no reason"
+        raise NoCredential(
+            f"the sign-in for {session.feed.index_url} failed: {reason}; "
+            f"try again with `{COMMAND} login {session.feed.index_url}`"
+        )
+    return reply.credential
+
+
+def _after_others(session: _Session, program: provider.Program) -> Reply:
+    """Somebody else has signed in meanwhile: the cache may now answer."""
+    query = Query(session.feed.index_url, timeout=timeout(session.environ))
+    return provider.run(program, query, session.environ)
+
+
+def _say_waiting(session: _Session) -> None:
+    console.say("waiting for the sign-in that another process has started", session.environ)
+
+
+def login_timeout(environ: Mapping[str, str]) -> float:
+    """Seconds for a login: the provider may try browser and device code, each with its own time-out."""
+    named = next((environ[name] for name in _DEVICE_FLOW if environ.get(name)), None)
+    return 3 * (_seconds(named) or _DEVICE_FLOW_DEFAULT) + timeout(environ)

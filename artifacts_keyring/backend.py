@@ -1,0 +1,43 @@
+"""keyring's face: what pip, uv, twine, poetry, pdm and hatch call. Imports nothing beyond keyring."""
+
+from __future__ import annotations
+
+import os
+from typing import Optional
+
+from keyring.backend import KeyringBackend
+from keyring.credentials import Credential, SimpleCredential
+
+# What Azure DevOps answers to be called when nobody named a user; it ignores the name.
+DEFAULT_USERNAME = "VssSessionToken"
+
+
+class ArtifactsKeyringBackend(KeyringBackend):
+    """Answers for Azure Artifacts feeds, and for nothing else."""
+
+    # Above the platform's own stores (at most 5), below keyring's chainer (10).
+    priority = 9.9
+
+    def get_password(self, service: str, username: Optional[str]) -> Optional[str]:
+        """The password for *service*, whatever the user's name; None where there is none. Never raises."""
+        found = _look_up(service, username)
+        return found[1] if found else None
+
+    def get_credential(self, service: str, username: Optional[str]) -> Optional[Credential]:
+        """User name and password for *service*: the name asked for, else the one found. Never raises."""
+        found = _look_up(service, username)
+        return SimpleCredential(username or found[0] or DEFAULT_USERNAME, found[1]) if found else None
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        """Not offered: NotImplementedError is what makes keyring's chainer ask the next backend."""
+        raise NotImplementedError
+
+    def delete_password(self, service: str, username: str) -> None:
+        """Not offered: NotImplementedError is what makes keyring's chainer ask the next backend."""
+        raise NotImplementedError
+
+
+def _look_up(service: str, username: Optional[str]) -> Optional[tuple[str, str]]:
+    from .lookup import look_up  # only keyring's start-up is paid for by everyone
+
+    return look_up(service, username, os.environ)

@@ -1,0 +1,88 @@
+"""One interactive login at a time among all processes of a user.
+
+The provider has nothing of the kind: ten clients with cold caches would show five to ten device
+codes (azure.md, 9). The others wait here, and then find its cache filled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Callable
+
+from . import log
+
+_PAUSE = 0.1  # seconds between two tries
+
+
+class LockTimeout(Exception):
+    """Another process held the lock until the deadline."""
+
+
+def lock_path(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
+    """The lock file: in the user's own cache folder, as wide as the provider's caches are."""
+    if platform == "win32":
+        return Path(environ.get("LOCALAPPDATA") or Path.home()) / "artifacts-keyring" / "login.lock"
+    home = Path(environ.get("HOME") or Path.home())
+    if platform == "darwin":
+        return home / "Library" / "Caches" / "artifacts-keyring" / "login.lock"
+    return Path(environ.get("XDG_CACHE_HOME") or home / ".cache") / "artifacts-keyring" / "login.lock"
+
+
+@contextlib.contextmanager
+def login_lock(environ: Mapping[str, str], deadline: float, waiting: Callable[[], None]) -> Iterator[bool]:
+    """Hold the lock; the value says whether another process had it meanwhile.
+
+    deadline: on time.monotonic(). waiting() is called once if we have to wait. Raises LockTimeout.
+    Where no lock file can be made, the login goes on without.
+    """
+    try:
+        descriptor = _open(lock_path(environ))
+    except OSError as error:
+        log.write(environ, f"no login lock: {error}")
+        yield False
+        return
+    try:
+        yield _acquire(descriptor, deadline, waiting)
+    finally:
+        os.close(descriptor)  # releases it too
+
+
+def _open(path: Path) -> int:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+
+
+def _acquire(descriptor: int, deadline: float, waiting: Callable[[], None]) -> bool:
+    if _try(descriptor):
+        return False
+    waiting()
+    while time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+        if _try(descriptor):
+            return True
+    raise LockTimeout
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try(descriptor: int) -> bool:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def _try(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True

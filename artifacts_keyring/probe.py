@@ -1,0 +1,166 @@
+"""Does this feed need a credential, and does this credential work? Bounded in time and bytes, one connection."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+from collections.abc import Mapping
+from typing import NamedTuple, Optional
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+from . import __version__
+from .credential import Credential
+from .trust import TrustError, ssl_context
+
+# Enough of an error page to let the connection be used again; of an index nothing is read on purpose.
+BODY_LIMIT = 8 * 1024
+# Keeps the kernel from taking in much of an index that nobody is going to read.
+_RECEIVE_BUFFER = 16 * 1024
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MOST_REDIRECTS = 2
+_HEADERS = {
+    "Accept": "application/vnd.pypi.simple.v1+json, text/html;q=0.5",
+    "Accept-Encoding": "identity",
+    "User-Agent": f"artifacts-keyring/{__version__}",
+    # Azure DevOps then answers 401 instead of sending us to a sign-in page.
+    "X-TFS-FedAuthRedirect": "Suppress",
+}
+
+
+class Status(NamedTuple):
+    """A server's answer: HTTP status code, or 0 and the reason why there is none."""
+
+    code: int
+    detail: str = ""
+
+    @property
+    def admitted(self) -> bool:
+        """The server served the page. (203 is how Azure DevOps serves a sign-in page instead.)"""
+        return 200 <= self.code < 300 and self.code != 203
+
+    @property
+    def refused(self) -> bool:
+        """The server wants a credential, or another one."""
+        return self.code in (401, 403, 203)
+
+    @property
+    def unreachable(self) -> bool:
+        """There was no answer at all."""
+        return self.code == 0
+
+    @property
+    def broken(self) -> bool:
+        """The server cannot serve anybody at the moment."""
+        return self.code == 429 or self.code >= 500
+
+
+class Probe:
+    """Requests to one URL, on one connection. Never raises over what a server does."""
+
+    def __init__(self, url: str, environ: Mapping[str, str], timeout: float) -> None:
+        """timeout: the most seconds that one request may take as a whole."""
+        self._url = httpx.URL(url)
+        self._environ = environ
+        self._timeout = timeout
+        self._client: Optional[httpx.Client] = None
+
+    def anonymous(self, within: float) -> Status:
+        """The outcome of a request without a credential, at the latest after *within* seconds."""
+        return self._bounded(None, within)
+
+    def check(self, credential: Credential, within: float) -> Status:
+        """The outcome of a request with *credential*: sent over https only, to the feed's own host only."""
+        if self._url.scheme != "https":
+            return Status(0, "a credential is not sent over http")
+        return self._bounded(credential, within)
+
+    def close(self) -> None:
+        """Close the connection; a request under way is given up."""
+        if self._client is not None:
+            self._client.close()
+
+    def _bounded(self, credential: Optional[Credential], within: float) -> Status:
+        # A thread, because name resolution and a server that trickles know no deadline; a daemon, because
+        # the interpreter must not wait for it at its end.
+        answers: queue.SimpleQueue[Status] = queue.SimpleQueue()
+        threading.Thread(target=lambda: answers.put(self._outcome(credential)), daemon=True).start()
+        within = min(within, self._timeout)
+        try:
+            return answers.get(timeout=within)
+        except queue.Empty:
+            return Status(0, f"no answer within {within:.3g} s")
+
+    def _outcome(self, credential: Optional[Credential]) -> Status:
+        try:
+            return self._follow(credential)
+        except (
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            httpx.StreamError,
+            TrustError,
+            OSError,
+            ImportError,
+            ValueError,
+            RuntimeError,
+        ) as error:
+            return Status(0, str(error) or type(error).__name__)
+
+    def _follow(self, credential: Optional[Credential]) -> Status:
+        if self._client is None:
+            self._client = _client(self._url, self._environ, self._timeout)
+        url = self._url
+        for _ in range(_MOST_REDIRECTS + 1):
+            status, location = _get(self._client, url, credential)
+            if location is None or _origin(location) != _origin(self._url):
+                break
+            url = location
+        return status
+
+
+def _get(client: httpx.Client, url: httpx.URL, credential: Optional[Credential]) -> tuple[Status, Optional[httpx.URL]]:
+    auth = httpx.BasicAuth(*credential) if credential else None
+    with client.stream("GET", url, auth=auth) as response:
+        if not response.is_success:
+            _drain(response)
+        location = response.headers.get("location") if response.status_code in _REDIRECTS else None
+        return Status(response.status_code, response.reason_phrase), url.join(location) if location else None
+
+
+def _drain(response: httpx.Response) -> None:
+    """Read a short body to its end, and of a long one nothing that need not be."""
+    if int(response.headers.get("content-length", "0")) > BODY_LIMIT:
+        return
+    taken = 0
+    for piece in response.iter_raw(1024):
+        taken += len(piece)
+        if taken >= BODY_LIMIT:
+            return
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, Optional[int]]:
+    return url.scheme, url.host.lower(), url.port
+
+
+def _client(url: httpx.URL, environ: Mapping[str, str], timeout: float) -> httpx.Client:
+    transport = httpx.HTTPTransport(
+        verify=ssl_context(environ),
+        proxy=proxy_for(url),
+        socket_options=[
+            (socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER),
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+        ],
+    )
+    return httpx.Client(transport=transport, timeout=timeout, headers=_HEADERS, follow_redirects=False, trust_env=False)
+
+
+def proxy_for(url: httpx.URL) -> Optional[str]:
+    """The proxy that environment or system name for *url*, or None."""
+    proxies = getproxies()
+    named = proxies.get(url.scheme) or proxies.get("all")
+    host = url.host if url.port is None else f"{url.host}:{url.port}"
+    if not named or proxy_bypass(host):
+        return None
+    return named if "://" in named else f"http://{named}"

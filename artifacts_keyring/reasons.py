@@ -1,0 +1,113 @@
+"""Why the provider gave nothing: the one line in its debug output that says so, and what to do."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, Optional
+
+
+class Sign(NamedTuple):
+    """A text that the provider, .NET or the loader writes, and what it means for the user."""
+
+    pattern: re.Pattern[str]
+    advice: str
+
+
+def _sign(pattern: str, advice: str) -> Sign:
+    return Sign(re.compile(pattern, re.IGNORECASE | re.MULTILINE), advice)
+
+
+# What stops the program before it can do anything.
+STARTUP_SIGNS = (
+    _sign(
+        r"valid ICU package",
+        "libicu is missing: install it, or unset DOTNET_SYSTEM_GLOBALIZATION_INVARIANT (it then runs without)",
+    ),
+    _sign(
+        r"No usable version of (?:libssl|OpenSSL)|libssl\S* (?:was )?not found|Cryptography\.Native\.OpenSsl",
+        "OpenSSL is missing: install libssl (Debian: libssl3, Alpine: libssl3, Fedora: openssl-libs)",
+    ),
+    _sign(
+        r"error while loading shared libraries: (?P<what>\S+?):|(?P<lib>lib\S+\.so\S*): cannot open shared object",
+        "a shared library is missing ({what}{lib}): install the package that has it",
+    ),
+    _sign(
+        r"version `GLIBC_(?P<what>[\d.]+)' not found",
+        "this system's C library is older than glibc {what}: use a newer distribution",
+    ),
+    _sign(
+        r"HRESULT: 0x8007000E|Failed to create CoreCLR",
+        ".NET cannot start, mostly because /proc is not mounted or memory is short",
+    ),
+    _sign(
+        r"You must install or update \.NET|framework '?Microsoft\.NETCore\.App'?, version",
+        "the .NET found is older than 8: install .NET 8 or newer, or artifacts-keyring from the platform's wheel",
+    ),
+)
+
+# What goes wrong on the way to a credential.
+LOGIN_SIGNS = (
+    _sign(
+        r"Credentials will not be returned to untrusted endpoint '(?P<what>[^']*)'",
+        "it does not trust the sign-in endpoint {what}",
+    ),
+    _sign(r"authorization_declined|access_denied", "the sign-in was declined"),
+    _sign(r"expired_token|code_expired|AADSTS70020", "the sign-in code expired before it was used"),
+    _sign(r"A task was canceled|TaskCanceledException", "nobody completed the sign-in in time"),
+    _sign(r"invalid_grant", "the cached sign-in is no longer valid"),
+    _sign(
+        r"PartialChain|UntrustedRoot|remote certificate is invalid[^\n]*",
+        "the server's certificate is not trusted (set SSL_CERT_FILE)",
+    ),
+    _sign(r"HttpRequestException: (?P<what>[^\n]*)", "{what}"),
+    _sign(r"SocketException \(\d+\): (?P<what>[^\n]*)", "{what}"),
+)
+
+_OFFLINE = re.compile(r"HttpRequestException|SocketException|PartialChain|UntrustedRoot|AuthenticationException")
+_LINE = re.compile(r"^\[(?P<level>\w+)\]\s*\[CredentialProvider\]\s*(?P<text>.*?)\s*$", re.MULTILINE)
+# Said in every run on Linux; never why something failed.
+_CHATTER = (
+    "Cannot persist Microsoft authentication token cache",
+    "plain-text fallback",
+    "Broker support",
+    "Failed to acquire session token: System.",
+)
+_LONGEST = 300
+
+
+def startup_reason(stderr: str) -> Optional[str]:
+    """Why the program could not run at all, or None."""
+    return _first(STARTUP_SIGNS, stderr)
+
+
+def login_reason(stderr: str) -> Optional[str]:
+    """Why a run that worked found no credential: a known sign, else its last complaint, or None."""
+    return _first(LOGIN_SIGNS, stderr) or _complaint(stderr)
+
+
+def offline(stderr: str) -> bool:
+    """Whether a server could not be reached or trusted."""
+    return _OFFLINE.search(stderr) is not None
+
+
+def _first(signs: tuple[Sign, ...], text: str) -> Optional[str]:
+    for sign in signs:
+        match = sign.pattern.search(text)
+        if match:
+            return sign.advice.format(**{key: value or "" for key, value in match.groupdict().items()})[:_LONGEST]
+    return None
+
+
+def _complaint(stderr: str) -> Optional[str]:
+    for level in ("Error", "Warning"):
+        texts = [match["text"] for match in _LINE.finditer(stderr) if match["level"] == level]
+        texts = [text for text in texts if text and not any(words in text for words in _CHATTER)]
+        if texts:
+            return texts[-1][:_LONGEST]
+    return None
+
+
+def unprefixed_words(stderr: str) -> str:
+    """The last line that is not the provider's own chatter, for a death nobody has a name for."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip() and not _LINE.match(line)]
+    return lines[-1][:_LONGEST] if lines else ""
