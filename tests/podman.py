@@ -13,6 +13,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from credprovider.emulation import debian_mirror
+
 BASE = "localhost/base"
 IMAGE = "localhost/manylinux"
 CERTIFICATES = "/etc/ssl/certs"
@@ -52,25 +54,15 @@ def make_image(folder: Path, variables: Mapping[str, str]) -> str:
     tar, context = folder / "root.tar", folder / "context"
     context.mkdir()
     (context / "Containerfile").write_text(_CONTAINERFILE)
-    mirror = _mirror()
-    _run("mmdebstrap", "--variant=essential", "--include=python3-venv,ca-certificates", "bullseye", tar, *mirror)
+    _run(
+        "mmdebstrap", "--variant=essential", "--include=python3-venv,ca-certificates", "bullseye", tar, *debian_mirror()
+    )
     _run("podman", "import", "-q", tar, BASE, variables=variables)
     tar.unlink()
     trust = ["-v", f"{CERTIFICATES}:{CERTIFICATES}:ro", "--env", f"PIP_CERT={BUNDLE}"]
     _run("podman", "build", "-q", *trust, "-t", IMAGE, context, variables=variables)
     _run("podman", "run", "--rm", IMAGE, "true", variables=variables)
     return IMAGE
-
-
-def _mirror() -> list[str]:
-    # The address the machine's own apt uses, whatever it is.
-    listed = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    return [next((line.strip() for line in listed if line.strip().rstrip("/").endswith("/debian")), "")]
 
 
 def _run(*command: object, variables: Mapping[str, str] | None = None) -> str:
