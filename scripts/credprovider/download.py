@@ -269,10 +269,10 @@ def _disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        room = "; make room there, or" if error.errno in _NO_ROOM else "; make it writable, or"
+        remedy = "make room there" if error.errno in _NO_ROOM else "make it writable"
         raise DownloadError(
-            f"cannot write to {folder} ({error.strerror or error}){room} "
-            "name another folder in ARTIFACTS_CREDENTIAL_PROVIDER_CACHE_DIR"
+            f"cannot write to {folder} ({error.strerror or error}); {remedy}, or name another folder "
+            "(ARTIFACTS_CREDENTIAL_PROVIDER_CACHE_DIR names the cache)"
         ) from None
 
 
