@@ -44,7 +44,7 @@ MALFORMED: list[tuple[str, object, str]] = [
     ("provider", GONE, "its top level lacks 'provider'"),
     ("provider.version", GONE, "provider lacks 'version'"),
     ("provider.release-url", GONE, "provider lacks 'release-url'"),
-    ("index", GONE, "its top level lacks 'index'"),
+    ("index", GONE, f"{LINUX} has the unknown key 'index-file'; valid: tag, asset, tree"),
     ("index.distribution", GONE, "index lacks 'distribution'"),
     ("target", GONE, "its top level lacks 'target'"),
     *((f"target.{key}", GONE, f"target lacks '{key}'") for key in KEYS),
@@ -155,6 +155,15 @@ def test_the_committed_lock_is_what_writing_it_again_gives() -> None:
     assert tuple(loaded.targets) == KEYS
 
 
+def test_a_payload_that_no_index_carries_may_be_pinned() -> None:
+    partly = pin.parse(altered(f"{LINUX}.index-file", GONE))
+    assert not partly.targets["linux-x64"].index_file and partly.targets["any"].index_file
+    data = altered("index", GONE)
+    for target in data["target"].values():
+        del target["index-file"]
+    assert pin.parse(data).index_distribution == ""
+
+
 def test_a_checksum_that_nobody_measured_may_be_absent() -> None:
     assert pin.load(COMMITTED).targets["linux-x64"].asset.sha256 is None
     known = pin.parse(altered(f"{LINUX}.asset.sha256", HEX))
@@ -171,14 +180,19 @@ def pins(draw: st.DrawFn) -> Pin:
     version = draw(versions)
     release_url = f"https://{draw(st.sampled_from(['example.test', '127.0.0.1:1']))}/releases/v{version}"
 
+    indexed = draw(st.booleans())
+
     def target(key: str) -> PinnedTarget:
         name = draw(names) + draw(st.sampled_from([".zip", ".tar.gz"]))
         index_file = IndexFile(f"{draw(names)}.whl", draw(digests), draw(st.from_regex(pin._PREFIX, fullmatch=True)))
+        if not indexed or draw(st.booleans()):
+            index_file = pin.NO_INDEX_FILE
         tree = Tree(draw(digests), draw(st.integers(1, pin.MAX_FILES)), draw(st.integers(1, pin.MAX_BYTES)))
         asset = Asset(name, f"{release_url}/{name}", draw(st.none() | digests))
         return PinnedTarget(key, by_key(key).tag, asset, index_file, tree)
 
-    return Pin(version, release_url, draw(names), draw(versions), {key: target(key) for key in KEYS})
+    index = (draw(names), draw(versions)) if indexed else ("", "")
+    return Pin(version, release_url, *index, {key: target(key) for key in KEYS})
 
 
 @settings(max_examples=30, deadline=None)

@@ -53,6 +53,13 @@ class IndexFile:
     sha256: str
     prefix: str
 
+    def __bool__(self) -> bool:
+        return bool(self.name)
+
+
+# A release may be pinned before any distribution carries it.
+NO_INDEX_FILE = IndexFile("", "", "")
+
 
 @dataclass(frozen=True)
 class Tree:
@@ -65,7 +72,7 @@ class Tree:
 
 @dataclass(frozen=True)
 class PinnedTarget:
-    """Everything the pin says of one target."""
+    """Everything the pin says of one target. `index_file` is false where no index carries its payload."""
 
     key: str
     tag: str
@@ -76,7 +83,11 @@ class PinnedTarget:
 
 @dataclass(frozen=True)
 class Pin:
-    """The whole lock file. `release_url` is the folder of the assets, without a slash at its end."""
+    """The whole lock file.
+
+    release_url: the folder of the assets, without a slash at its end.
+    index_distribution, index_version: empty where no index carries any of the payloads.
+    """
 
     version: str
     release_url: str
@@ -99,23 +110,41 @@ def load(path: Path) -> Pin:
 
 def parse(data: Mapping[str, Any]) -> Pin:
     """Check the parsed lock file and give it its types. Raises PinError."""
-    root = _Place(data, "").only("lock-version", "provider", "index", "target")
+    root = _Place(data, "").only("lock-version", "provider", "target", optional=("index",))
     # The type, too: True and 1.0 equal 1.
     if (type(root.data["lock-version"]), root.data["lock-version"]) != (int, LOCK_VERSION):
         root.fail("lock-version", root.data["lock-version"], str(LOCK_VERSION))
     provider = root.table("provider").only("version", "release-url")
-    index = root.table("index").only("distribution", "version")
     version = provider.text("version", _VERSION, "a version such as 2.0.5")
     release_url = provider.text("release-url", _RELEASE_URL, "an https URL of a folder, without a slash at its end")
     _names_version(provider, "release-url", release_url, version)
+    distribution, index_version = _index(root)
     targets = root.table("target").only(*KEYS)
     return Pin(
         version=version,
         release_url=release_url,
-        index_distribution=index.text("distribution", _FILE_NAME, "a distribution name"),
-        index_version=index.text("version", _VERSION, "a version"),
-        targets={key: _target(targets.table(key), key, release_url) for key in KEYS},
+        index_distribution=distribution,
+        index_version=index_version,
+        targets={key: _target(targets.table(key), key, release_url, bool(distribution)) for key in KEYS},
     )
+
+
+def is_version(text: str) -> bool:
+    """Whether `text` can stand as a version in the lock file."""
+    return bool(_VERSION.fullmatch(text))
+
+
+def is_distribution(text: str) -> bool:
+    """Whether `text` can stand as the name of a distribution in the lock file."""
+    return bool(_FILE_NAME.fullmatch(text))
+
+
+def _index(root: _Place) -> tuple[str, str]:
+    if "index" not in root.data:
+        return "", ""
+    index = root.table("index").only("distribution", "version")
+    name = index.text("distribution", _FILE_NAME, "a distribution name")
+    return name, index.text("version", _VERSION, "a version")
 
 
 def _names_version(place: _Place, name: str, url: str, version: str) -> None:
@@ -123,8 +152,8 @@ def _names_version(place: _Place, name: str, url: str, version: str) -> None:
         place.fail(name, url, f"a URL with v{version} as one part of its path")
 
 
-def _target(place: _Place, key: str, release_url: str) -> PinnedTarget:
-    place.only("tag", "asset", "index-file", "tree")
+def _target(place: _Place, key: str, release_url: str, indexed: bool) -> PinnedTarget:
+    place.only("tag", "asset", "tree", optional=("index-file",) if indexed else ())
     tag = by_key(key).tag
     if place.text("tag", _FILE_NAME, tag) != tag:
         place.fail("tag", place.data["tag"], f"{tag}, as in scripts/credprovider/targets.py")
@@ -132,7 +161,7 @@ def _target(place: _Place, key: str, release_url: str) -> PinnedTarget:
         key=key,
         tag=tag,
         asset=_asset(place.table("asset"), release_url),
-        index_file=_index_file(place.table("index-file")),
+        index_file=_index_file(place.table("index-file")) if "index-file" in place.data else NO_INDEX_FILE,
         tree=_tree(place.table("tree")),
     )
 
@@ -225,10 +254,11 @@ def render(pin: Pin) -> str:
     head = (
         "# What is embedded, and where it may come from. Made by scripts/pin.py; do not edit by hand.\n"
         f"lock-version = {LOCK_VERSION}\n\n"
-        f'[provider]\nversion = "{pin.version}"\nrelease-url = "{pin.release_url}"\n\n'
-        f'[index]\ndistribution = "{pin.index_distribution}"\nversion = "{pin.index_version}"\n'
+        f'[provider]\nversion = "{pin.version}"\nrelease-url = "{pin.release_url}"\n'
     )
-    return head + "".join(_render_target(pin.targets[target.key]) for target in TARGETS)
+    index = f'\n[index]\ndistribution = "{pin.index_distribution}"\nversion = "{pin.index_version}"\n'
+    tables = "".join(_render_target(pin.targets[target.key]) for target in TARGETS)
+    return head + (index if pin.index_distribution else "") + tables
 
 
 def _render_target(target: PinnedTarget) -> str:
@@ -237,8 +267,13 @@ def _render_target(target: PinnedTarget) -> str:
     return (
         f'\n[{name}]\ntag = "{target.tag}"\n'
         f'[{name}.asset]\nname = "{target.asset.name}"\nurl = "{target.asset.url}"\n{known}'
-        f'[{name}.index-file]\nname = "{target.index_file.name}"\n'
-        f'sha256 = "{target.index_file.sha256}"\nprefix = "{target.index_file.prefix}"\n'
+        f"{_render_index_file(name, target.index_file)}"
         f'[{name}.tree]\nsha256 = "{target.tree.sha256}"\n'
         f"files = {target.tree.files}\nbytes = {target.tree.bytes}\n"
     )
+
+
+def _render_index_file(name: str, file: IndexFile) -> str:
+    if not file:
+        return ""
+    return f'[{name}.index-file]\nname = "{file.name}"\nsha256 = "{file.sha256}"\nprefix = "{file.prefix}"\n'
