@@ -1,0 +1,56 @@
+"""Prove what finished files claim: `python scripts/check.py FILE...` for wheels and sdists.
+
+Says what was checked, one line per rule, with the figures measured. Exits with 0 when every file
+keeps every rule, else with the exit code of the broken rule that has the lowest one (--rules
+lists them); 30 is a file that cannot be read, 11 a broken pin.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import environment
+
+
+def main() -> int:
+    """0 when every file keeps every rule, else the lowest exit code of all failures."""
+    environment.ensure("lief", "packaging", "twine")
+    from credprovider import checking, inspection
+    from credprovider.errors import BuildError
+
+    options = _options(inspection.SIZE_LIMIT)
+    if options.rules:
+        print(*checking.describe(), sep="\n")
+        return 0
+    try:
+        reference = inspection.reference(environment.ROOT, options.max_size)
+    except BuildError as error:
+        print(f"check.py: {error}", file=sys.stderr)
+        return error.exit_code
+    return checking.run(options.files, reference, lambda line: print(line, flush=True), _mark)
+
+
+def _options(limit: int) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="a .whl or .tar.gz")
+    parser.add_argument("--max-size", type=int, default=limit, metavar="BYTES", help="the index's limit per file")
+    parser.add_argument("--rules", action="store_true", help="list the rules and their exit codes")
+    options = parser.parse_args()
+    if not options.files and not options.rules:
+        parser.error("no file is named; name wheels or sdists, such as dist/*")
+    return options
+
+
+def _mark(sign: str) -> str:
+    """`sign`, or a word where the terminal has no such character (Windows' code pages)."""
+    try:
+        sign.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return {"✓": "ok  ", "✗": "FAIL"}.get(sign, "-   ")
+    return sign
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
