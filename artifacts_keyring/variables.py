@@ -1,0 +1,49 @@
+"""Every environment variable that the runtime reads for itself, with its default and its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Optional
+
+HOSTS = "ARTIFACTS_KEYRING_HOSTS"
+INSECURE_HOSTS = "ARTIFACTS_KEYRING_INSECURE_HOSTS"
+NONINTERACTIVE_MODE = "ARTIFACTS_KEYRING_NONINTERACTIVE_MODE"
+TIMEOUT = "ARTIFACTS_KEYRING_TIMEOUT"
+LOG_PATH = "ARTIFACTS_KEYRING_LOG_PATH"
+VERBOSITY = "ARTIFACTS_KEYRING_VERBOSITY"
+CREDENTIALPROVIDER_PATH = "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH"
+
+
+class Variable(NamedTuple):
+    """A row of VARIABLES: name, default as it would be typed ("" for none), one line of meaning."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable(
+        HOSTS, "", "further hosts that hold feeds, with all below them, separated by semicolons, commas or spaces"
+    ),
+    Variable(INSECURE_HOSTS, "", "hosts that may also be asked over http; the credential then travels in clear text"),
+    Variable(NONINTERACTIVE_MODE, "", "true: never prompt; false: always; unset: where a person sees it, not in CI"),
+    Variable(TIMEOUT, "30", "seconds that one look-up without interaction may take"),
+    Variable(LOG_PATH, "", "file that the details of every look-up are appended to, without secrets"),
+    Variable(VERBOSITY, "", "lowest level of the provider's messages to show, Debug to Error"),
+    Variable(CREDENTIALPROVIDER_PATH, "", "provider to run instead of the bundled one: folder, executable or .dll"),
+)
+
+_ON = ("true", "1", "yes", "on")
+_OFF = ("false", "0", "no", "off")
+
+
+def flag(environ: Mapping[str, str], name: str) -> Optional[bool]:
+    """What *name* says: true/1/yes/on, false/0/no/off in any case; None when it is unset or says neither."""
+    value = environ.get(name, "").strip().lower()
+    return True if value in _ON else False if value in _OFF else None
+
+
+def words(environ: Mapping[str, str], name: str) -> list[str]:
+    """The entries of a list variable, separated by semicolons, commas or white space."""
+    return environ.get(name, "").replace(";", " ").replace(",", " ").split()

@@ -1,0 +1,48 @@
+"""The table of environment variables, and how their values are read."""
+
+from __future__ import annotations
+
+import pytest
+
+from artifacts_keyring import variables
+from artifacts_keyring.credential import Credential
+
+
+@pytest.mark.parametrize("value", ["true", "TRUE", "True", "1", "yes", "Yes", "on", " on "])
+def test_a_flag_is_on(value: str) -> None:
+    assert variables.flag({"X": value}, "X") is True
+
+
+@pytest.mark.parametrize("value", ["false", "False", "0", "no", "NO", "off", " off\n"])
+def test_a_flag_is_off(value: str) -> None:
+    assert variables.flag({"X": value}, "X") is False
+
+
+@pytest.mark.parametrize("environ", [{}, {"X": ""}, {"X": "2"}, {"X": "maybe"}, {"x": "true"}])
+def test_a_flag_says_nothing(environ: dict[str, str]) -> None:
+    assert variables.flag(environ, "X") is None
+
+
+def test_a_list_takes_every_separator() -> None:
+    assert variables.words({"X": "a.example;b.example, c.example\td.example;;"}, "X") == [
+        "a.example",
+        "b.example",
+        "c.example",
+        "d.example",
+    ]
+    assert variables.words({}, "X") == []
+
+
+def test_every_constant_has_its_row_and_every_row_its_meaning() -> None:
+    constants = {value for name, value in vars(variables).items() if name.isupper() and isinstance(value, str)}
+    names = [row.name for row in variables.VARIABLES]
+    assert constants == set(names)
+    assert len(names) == len(set(names))
+    assert all(row.name.startswith("ARTIFACTS_KEYRING_") and row.meaning for row in variables.VARIABLES)
+    assert not any("\n" in row.meaning for row in variables.VARIABLES)
+
+
+def test_a_credential_shows_no_password() -> None:
+    credential = Credential("user", "secret-token")
+    assert "secret-token" not in f"{credential} {credential!r} {[credential]} {credential!s}"
+    assert tuple(credential) == ("user", "secret-token")
