@@ -28,8 +28,8 @@ STARTUP_SIGNS = (
         "OpenSSL is missing: install libssl (Debian: libssl3, Alpine: libssl3, Fedora: openssl-libs)",
     ),
     _sign(
-        r"error while loading shared libraries: (?P<what>\S+?):|(?P<lib>lib\S+\.so\S*): cannot open shared object",
-        "a shared library is missing ({what}{lib}): install the package that has it",
+        r"error while loading shared libraries: (?P<what>\S+?):",
+        "the shared library {what} is missing: install the package that has it",
     ),
     _sign(
         r"version `GLIBC_(?P<what>[\d.]+)' not found",
@@ -49,22 +49,29 @@ STARTUP_SIGNS = (
 LOGIN_SIGNS = (
     _sign(
         r"Credentials will not be returned to untrusted endpoint '(?P<what>[^']*)'",
-        "it does not trust the sign-in endpoint {what}",
+        "the provider does not trust the sign-in endpoint {what}",
     ),
-    _sign(r"authorization_declined|access_denied", "the sign-in was declined"),
-    _sign(r"expired_token|code_expired|AADSTS70020", "the sign-in code expired before it was used"),
-    _sign(r"A task was canceled|TaskCanceledException", "nobody completed the sign-in in time"),
-    _sign(r"invalid_grant", "the cached sign-in is no longer valid"),
+    _sign(r"ErrorCode: (?:authorization_declined|access_denied)", "the sign-in was declined"),
+    _sign(r"ErrorCode: (?:expired_token|code_expired)", "the sign-in code expired before it was used"),
+    _sign(r"^\[Warning\] \[CredentialProvider\]A task was canceled", "nobody completed the sign-in in time"),
+    # Only what Entra itself says to the user is worth a line; MSAL's own words are in the log.
+    _sign(r"Msal\w+Exception: (?P<what>AADSTS\d+[^\n]*)", "{what}"),
+    _sign(r"ErrorCode: invalid_grant", "the earlier sign-in is no longer valid"),
     _sign(
-        r"PartialChain|UntrustedRoot|remote certificate is invalid[^\n]*",
-        "the server's certificate is not trusted (set SSL_CERT_FILE)",
+        r"^\[Verbose\] \[CredentialProvider\]Response: (?!OK\b)(?P<what>\w+)",
+        "no session token: Azure DevOps said {what}",
+    ),
+    _sign(r"Msal\w+Exception: (?P<what>[^\n]+)", "{what}"),
+    _sign(
+        r"PartialChain|UntrustedRoot|remote certificate is invalid",
+        "the server's certificate is not trusted: name your authorities in SSL_CERT_FILE",
     ),
     _sign(r"HttpRequestException: (?P<what>[^\n]*)", "{what}"),
     _sign(r"SocketException \(\d+\): (?P<what>[^\n]*)", "{what}"),
 )
 
 _OFFLINE = re.compile(r"HttpRequestException|SocketException|PartialChain|UntrustedRoot|AuthenticationException")
-_LINE = re.compile(r"^\[(?P<level>\w+)\]\s*\[CredentialProvider\]\s*(?P<text>.*?)\s*$", re.MULTILINE)
+_LINE = re.compile(r"^\[(?P<level>\w+)\] ?\[CredentialProvider\](?P<text>.*)$", re.MULTILINE)
 # Said in every run on Linux; never why something failed.
 _CHATTER = (
     "Cannot persist Microsoft authentication token cache",

@@ -1,0 +1,459 @@
+"""Finding the provider, starting it, and reading whatever it says."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Callable, Optional
+
+import pytest
+
+from artifacts_keyring import dotnet, provider, reasons
+from artifacts_keyring.provider import Program, ProviderError, Query
+from artifacts_keyring.screening import LevelFilter, shown_level
+from tests import standin
+from tests.conftest import ROOT
+
+URL = "https://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/"
+INSIDE = Path("plugins", "netcore", "CredentialProvider.Microsoft")
+PATIENT = 60.0
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> dict[str, str]:
+    """The least environment the provider runs in; nothing it could reach."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return {"PATH": "/usr/bin:/bin", "HOME": str(home), "HTTPS_PROXY": "http://127.0.0.1:9"}
+
+
+def named(path: Path, environ: Optional[Mapping[str, str]] = None) -> dict[str, str]:
+    """An environment that names the provider at `path`."""
+    return {**(environ or {}), "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH": str(path)}
+
+
+def gone(pid: int, within: float = 20.0) -> bool:
+    """Whether the process ends in time (a zombie has ended)."""
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+# Where it is
+
+
+def test_the_real_payload_is_found_by_root_folder_and_file(payload_tree: Callable[[str], Path]) -> None:
+    tree = payload_tree("linux-x64")
+    launcher = tree / INSIDE / "CredentialProvider.Microsoft"
+    for place in (tree, tree / INSIDE, launcher):
+        assert provider.locate(named(place)) == Program((str(launcher),), launcher, "self-contained")
+
+
+def test_a_folder_with_runtimes_and_a_dll_start_through_dotnet(
+    payload_tree: Callable[[str], Path], tmp_path: Path
+) -> None:
+    tree = payload_tree("any")
+    root = fake_dotnet(tmp_path / "net", "8.0.31")
+    library = tree / INSIDE / "CredentialProvider.Microsoft.dll"
+    for place in (tree, tree / INSIDE, library):
+        program = provider.locate(named(place, {"DOTNET_ROOT": str(root), "PATH": ""}))
+        assert program == Program((str(root / "dotnet"), "exec", str(library)), library, "framework-dependent")
+
+
+def test_a_path_to_nothing_names_the_variable(tmp_path: Path) -> None:
+    with pytest.raises(ProviderError, match=r"ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH=.*nowhere is no credential"):
+        provider.locate(named(tmp_path / "nowhere"))
+
+
+def test_a_package_without_payload_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(provider, "BUNDLED", tmp_path / "bin")
+    with pytest.raises(ProviderError, match=r"has no credential provider below .*bin: reinstall artifacts-keyring"):
+        provider.locate({})
+
+
+def test_a_file_that_is_not_executable_is_named_with_the_remedy(tmp_path: Path) -> None:
+    stand_in = standin.make(tmp_path, "nothing")
+    stand_in.path.chmod(0o644)
+    with pytest.raises(ProviderError, match=r"not executable: run `chmod \+x .*CredentialProvider.Microsoft`"):
+        provider.locate(named(stand_in.path))
+
+
+def fake_dotnet(root: Path, *versions: str) -> Path:
+    """A folder laid out as a .NET installation with these runtimes."""
+    for version in versions:
+        (root / "shared" / "Microsoft.NETCore.App" / version).mkdir(parents=True)
+    (root / "host").mkdir(parents=True, exist_ok=True)
+    (root / "dotnet").write_text("#!/bin/sh\n")
+    (root / "dotnet").chmod(0o755)
+    return root
+
+
+@pytest.fixture
+def only_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No dotnet of this machine is looked at."""
+    monkeypatch.setattr(dotnet, "_USUAL", ())
+
+
+@pytest.mark.usefixtures("only_here")
+@pytest.mark.parametrize(
+    ("versions", "fits"),
+    [
+        (["8.0.31"], True),
+        (["6.0.1", "9.0.0-preview.3"], True),
+        (["10.0.0"], True),
+        (["7.0.20"], False),
+        ([], False),
+    ],
+)
+def test_dotnet_must_be_8_or_newer(tmp_path: Path, versions: list[str], fits: bool) -> None:
+    root = fake_dotnet(tmp_path, *versions)
+    found = dotnet.find({"DOTNET_ROOT": str(root), "PATH": ""})
+    assert found == (root / "dotnet" if fits else None)
+
+
+@pytest.mark.usefixtures("only_here")
+def test_an_old_dotnet_is_passed_over_for_a_newer_one(tmp_path: Path) -> None:
+    old, new, home = (fake_dotnet(tmp_path / n, v) for n, v in (("a", "6.0.0"), ("b", "8.0.1"), ("c/.dotnet", "9.0.0")))
+    environ = {"DOTNET_ROOT": str(old), "PATH": str(new), "HOME": str(home.parent)}
+    assert dotnet.find(environ) == new / "dotnet"
+    assert dotnet.find({**environ, "PATH": ""}) == home / "dotnet"
+
+
+@pytest.mark.usefixtures("only_here")
+def test_a_dotnet_link_on_path_is_judged_by_its_target(tmp_path: Path) -> None:
+    root = fake_dotnet(tmp_path / "real", "6.0.0")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "dotnet").symlink_to(root / "dotnet")
+    assert dotnet.find({"PATH": str(tmp_path / "bin")}) is None
+
+
+@pytest.mark.usefixtures("only_here")
+@pytest.mark.parametrize(("versions", "seen"), [((), "no dotnet in DOTNET_ROOT, PATH"), (("6.0.0",), "dotnet has 6")])
+def test_no_usable_dotnet_names_the_ways_out(
+    payload_tree: Callable[[str], Path], tmp_path: Path, versions: tuple[str, ...], seen: str
+) -> None:
+    if versions:
+        fake_dotnet(tmp_path, *versions)
+    with pytest.raises(ProviderError) as caught:
+        provider.locate(named(payload_tree("any"), {"DOTNET_ROOT": str(tmp_path), "PATH": ""}))
+    for words in (seen, "wheel of your platform", "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH"):
+        assert words in str(caught.value)
+
+
+# How it is started
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (URL, URL),
+        ("https://user:s3cret@pkgs.dev.azure.com/x/", "https://pkgs.dev.azure.com/x/"),
+        ("https://s3cret@@pkgs.dev.azure.com", "https://pkgs.dev.azure.com"),
+        ("https://host/a@b", "https://host/a@b"),
+    ],
+)
+def test_the_user_part_never_gets_into_the_arguments(url: str, shown: str) -> None:
+    command = provider.command_line(Program(("p",), Path("p"), ""), Query(url), can_show_dialog=True)
+    assert command[:3] == ["p", "-Uri", shown]
+    assert "s3cret" not in " ".join(command)
+
+
+@pytest.mark.parametrize(
+    ("query", "dialog", "options"),
+    [
+        (Query(URL), True, ("false", "true", "false")),
+        (Query(URL, retry=True), True, ("true", "true", "false")),
+        (Query(URL, interactive=True), True, ("false", "false", "true")),
+        (Query(URL, interactive=True), False, ("false", "false", "false")),
+    ],
+)
+def test_options(query: Query, dialog: bool, options: tuple[str, str, str]) -> None:
+    command = provider.command_line(Program(("p",), Path("p"), ""), query, dialog)
+    values = dict(zip(command[1::2], command[2::2]))
+    assert (values["-IsRetry"], values["-NonInteractive"], values["-CanShowDialog"]) == options
+    assert values["-OutputFormat"] == "Json"
+
+
+def test_what_the_child_lacks_is_added_and_what_the_user_set_is_kept(tmp_path: Path) -> None:
+    invariant, broker = "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT", "ARTIFACTS_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER"
+    context = "ARTIFACTS_CREDENTIALPROVIDER_PROGRAM_CONTEXT"
+    assert provider.child_environ({"A": "b"}, "linux") == {"A": "b", invariant: "1", broker: "false", context: "Pip"}
+    assert broker not in provider.child_environ({}, "win32")
+    theirs = {invariant: "0", broker: "true", context: "Conda"}
+    assert provider.child_environ(theirs, "linux") == theirs
+    assert broker not in provider.child_environ({"NUGET_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER": "true"}, "linux")
+
+
+def test_a_ca_file_known_to_pip_is_known_to_the_provider(tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.touch()
+    assert provider.child_environ({"PIP_CERT": str(bundle)}, "linux")["SSL_CERT_FILE"] == str(bundle)
+    assert provider.child_environ({"PIP_CERT": str(bundle), "SSL_CERT_FILE": "x"}, "linux")["SSL_CERT_FILE"] == "x"
+    assert "SSL_CERT_FILE" not in provider.child_environ({"PIP_CERT": str(tmp_path)}, "linux")
+
+
+# What it says
+
+
+def ask(stand_in: standin.StandIn, timeout: float = PATIENT, **environ: str) -> provider.Reply:
+    full = {"PATH": os.environ["PATH"], "ARTIFACTS_KEYRING_NONINTERACTIVE_MODE": "1", **environ}
+    return provider.run(provider.locate(named(stand_in.path)), Query(URL, timeout=timeout), full)
+
+
+def test_an_answer_is_a_credential(tmp_path: Path) -> None:
+    reply = ask(standin.make(tmp_path, standin.answer("t0ken", "user")))
+    assert reply.credential == ("user", "t0ken")
+    assert "t0ken" not in repr(reply)
+
+
+def test_exit_code_2_is_no_credential_and_has_the_reason_of_the_debug_output(tmp_path: Path) -> None:
+    assert ask(standin.make(tmp_path / "a", "nothing")) == provider.Reply(None, "")
+    assert ask(standin.make(tmp_path / "b", "declined")) == provider.Reply(None, "the sign-in was declined")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        ("flood", "more than 65536 bytes"),
+        ("not-json", "is no JSON"),
+        ("not-utf8", "is not UTF-8"),
+        ("two-objects", "is no JSON"),
+        ("no-fields", "has no Username and Password"),
+        ("number", "has no Username and Password"),
+        ("list", "has no Username and Password"),
+        ("empty", "is no JSON"),
+        ("crash", "signal 6"),
+        ("no-uri", "exit code 1"),
+        ("icu", "libicu is missing"),
+        ("openssl", "OpenSSL is missing"),
+        ("coreclr", "/proc is not mounted"),
+        ("old-dotnet", "install .NET 8"),
+        ("silent-255", "died without a word"),
+    ],
+)
+def test_every_fault_is_one_line_with_a_next_step(tmp_path: Path, behaviour: str, words: str) -> None:
+    with pytest.raises(ProviderError) as caught:
+        ask(standin.make(tmp_path, behaviour))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert ":" in str(caught.value)
+
+
+def test_five_megabytes_on_stderr_fill_no_pipe(tmp_path: Path) -> None:
+    assert ask(standin.make(tmp_path, "chatter")).credential == ("user", "after-chatter")
+
+
+@pytest.mark.parametrize("behaviour", ["hang", "deaf"])
+def test_a_provider_that_hangs_is_stopped_at_the_deadline(tmp_path: Path, behaviour: str) -> None:
+    stand_in = standin.make(tmp_path, behaviour)
+    began = time.monotonic()
+    with pytest.raises(ProviderError, match=r"no answer for https://\S+ within 1 s"):
+        ask(stand_in, timeout=1)
+    assert time.monotonic() - began < 30
+    assert gone(stand_in.calls[0].pid)
+
+
+def test_a_silent_death_names_the_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(ProviderError, match="HOME=/nowhere is not a folder"):
+        ask(standin.make(tmp_path, "silent-255"), HOME="/nowhere")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOEXEC, "Exec format error"), "for another processor"),
+        (OSError(errno.ENOENT, "No such file"), "its loader is missing"),
+        (OSError(errno.EACCES, "Permission denied"), "noexec mount"),
+        (OSError(errno.EIO, "Input/output error"), "cannot be started"),
+    ],
+)
+def test_what_the_system_says_about_a_start_is_explained(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: OSError, words: str
+) -> None:
+    def refuse(*_args: object, **_options: object) -> None:
+        raise error
+
+    stand_in = standin.make(tmp_path, "nothing")
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(ProviderError, match=words):
+        ask(stand_in)
+
+
+def test_a_file_for_another_machine_says_so(tmp_path: Path) -> None:
+    stand_in = standin.make(tmp_path, "nothing")
+    stand_in.path.write_bytes(b"\x7fELF" + bytes(200))
+    with pytest.raises(ProviderError, match="for another processor or system"):
+        ask(stand_in)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_provider_does_not_outlive_its_client(tmp_path: Path, number: signal.Signals) -> None:
+    stand_in = standin.make(tmp_path, "hang")
+    code = "import sys; from tests.test_provider import *; ask(standin.StandIn(Path(sys.argv[1])))"
+    client = subprocess.Popen(
+        [sys.executable, "-c", code, str(stand_in.path)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        until = time.monotonic() + PATIENT
+        while not stand_in.calls and time.monotonic() < until:
+            time.sleep(0.02)
+        client.send_signal(number)
+        client.wait(PATIENT)
+        assert gone(stand_in.calls[0].pid)
+    finally:
+        client.kill()
+        client.wait()
+
+
+# What of it is shown
+
+
+CHAT = b"[Verbose] [CredentialProvider]hid\n[Debug] [CredentialProvider]x\n  more of x\n[LogX] y\n"
+CODE = b"[Minimal] [CredentialProvider]ATTENTION\n\n    sign in with ABC\n\n"
+WOE = b"[Error] [CredentialProvider]Failed\n   at Some.Method()\n"
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 4096])
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [
+        ("Information", CODE + b"[Error] [CredentialProvider]Failed\n"),
+        ("Error", b"[Error] [CredentialProvider]Failed\n"),
+        ("Debug", CHAT + CODE + WOE),
+    ],
+)
+def test_messages_below_the_level_are_hidden_however_they_are_cut(level: str, shown: bytes, size: int) -> None:
+    seen: list[bytes] = []
+    screen = LevelFilter(level, seen.append)
+    whole = CHAT + CODE + WOE
+    for start in range(0, len(whole), size):
+        screen(whole[start : start + size])
+    assert b"".join(seen) == shown
+
+
+def test_text_without_a_level_is_shown_at_once() -> None:
+    seen: list[bytes] = []
+    screen = LevelFilter("Information", seen.append)
+    screen(b"enter the co")
+    assert seen == [b"enter the co"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "interactive", "level"),
+    [
+        ("", True, "Information"),
+        ("", False, None),
+        ("debug", False, "Debug"),
+        ("WARNING", False, "Warning"),
+        ("warning", True, "Minimal"),
+        ("nonsense", False, None),
+    ],
+)
+def test_the_users_verbosity_is_honoured_but_hides_no_prompt(wanted: str, interactive: bool, level: str) -> None:
+    assert shown_level({"ARTIFACTS_KEYRING_VERBOSITY": wanted}, interactive) == level
+
+
+@pytest.mark.parametrize(
+    ("stderr", "reason"),
+    [
+        ("[Warning] [CredentialProvider]A task was canceled.\n", "nobody completed the sign-in in time"),
+        (
+            "[Verbose] [CredentialProvider]Response: Unauthorized\n",
+            "no session token: Azure DevOps said Unauthorized",
+        ),
+        (
+            "Microsoft.Identity.Client.MsalServiceException: AADSTS50105: not assigned to a role\n",
+            "AADSTS50105: not assigned to a role",
+        ),
+        (
+            "[Warning] [CredentialProvider]Warning: Using plain-text fallback token cache\n"
+            "[Warning] [CredentialProvider]odd thing\n",
+            "odd thing",
+        ),
+        ("[Verbose] [CredentialProvider]Response: OK\n", None),
+    ],
+)
+def test_reasons_found_in_the_debug_output(stderr: str, reason: Optional[str]) -> None:
+    assert reasons.login_reason(stderr) == reason
+
+
+# The real one
+
+
+def through_the_class(tree: Path, environ: Mapping[str, str], url: str = URL) -> tuple[list[Optional[str]], str]:
+    """What CredentialProvider().get_credentials returns in a process of its own, and its stderr."""
+    code = (
+        "import json, sys; from artifacts_keyring import CredentialProvider; "
+        "print(json.dumps(CredentialProvider().get_credentials(sys.argv[1])))"
+    )
+    path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-c", code, url],
+        env=named(tree, {**environ, "PYTHONPATH": path}),
+        capture_output=True,
+        text=True,
+        timeout=PATIENT,
+        check=True,
+    )
+    return json.loads(done.stdout), done.stderr
+
+
+def test_the_real_provider_answers_a_declared_credential(
+    payload_tree: Callable[[str], Path], bare: dict[str, str]
+) -> None:
+    entry = {"endpoint": URL, "username": "someone", "password": "p/w=="}
+    bare["ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS"] = json.dumps({"endpointCredentials": [entry]})
+    assert through_the_class(payload_tree("linux-x64"), bare) == (["someone", "p/w=="], "")
+
+
+def test_the_real_provider_answers_an_access_token_for_a_prefix(
+    payload_tree: Callable[[str], Path], bare: dict[str, str]
+) -> None:
+    bare["VSS_NUGET_URI_PREFIXES"] = "https://pkgs.dev.azure.com/org/"
+    bare["VSS_NUGET_ACCESSTOKEN"] = "t0ken"
+    found, stderr = through_the_class(payload_tree("linux-x64"), bare)
+    assert (found[1], stderr) == ("t0ken", "")
+
+
+def test_the_real_provider_finds_nothing_and_says_so_in_one_line(
+    payload_tree: Callable[[str], Path], bare: dict[str, str]
+) -> None:
+    found, stderr = through_the_class(payload_tree("linux-x64"), bare)
+    assert found == [None, None]
+    assert len(stderr.splitlines()) == 1
+    assert stderr.startswith(f"artifacts-keyring: {URL} cannot be reached (")
+    assert "doctor" in stderr
+
+
+def test_the_real_provider_without_a_usable_home(payload_tree: Callable[[str], Path], bare: dict[str, str]) -> None:
+    found, stderr = through_the_class(payload_tree("linux-x64"), {**bare, "HOME": "/proc/nowhere"})
+    assert found == [None, None]
+    assert stderr.splitlines()[-1].startswith("artifacts-keyring: the credential provider died without a word")
+    assert "HOME=/proc/nowhere" in stderr
+
+
+def test_the_real_launcher_of_another_machine(payload_tree: Callable[[str], Path], bare: dict[str, str]) -> None:
+    if shutil.which("qemu-aarch64-static") and Path("/proc/sys/fs/binfmt_misc/qemu-aarch64").exists():
+        pytest.skip("this machine runs arm64 programs through qemu's binfmt handler")
+    found, stderr = through_the_class(payload_tree("linux-arm64"), bare)
+    assert found == [None, None]
+    assert "for another processor or system than this one" in stderr
