@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from .provider import CredentialProvider
 
 __all__ = ["ArtifactsKeyringBackend", "CredentialProvider"]
-__version__ = "0.1.0"
+__version__ = "3.0.0"
 
 _HOMES = {"ArtifactsKeyringBackend": "backend", "CredentialProvider": "provider"}
 
