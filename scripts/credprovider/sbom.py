@@ -13,7 +13,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -181,11 +181,12 @@ def _read(root: Path, version: str) -> _Facts:
     if [library.version for library in named] != [version]:
         seen = ", ".join(library.key for library in named) or "nothing"
         raise PayloadError(
-            f"{PROVIDER}.deps.json names {seen}; the pin says {PROVIDER}/{version}; make the pin again with scripts/pin.py"
+            f"{PROVIDER}.deps.json names {seen}; the pin says {PROVIDER}/{version}; "
+            "make the pin again with scripts/pin.py"
         )
     own = named[0]
     others = tuple(library for library in libraries if library.name != PROVIDER)
-    provider = _with_files(own, _unclaimed(root, libraries))
+    provider = replace(own, files=_unclaimed(root, libraries))
     return _Facts(provider, others, framework, _spdx(licence), _noticed(notices, others))
 
 
@@ -246,10 +247,6 @@ def _unclaimed(root: Path, libraries: Iterable[_Library]) -> tuple[str, ...]:
     claimed = {path for library in libraries if library.name != PROVIDER for path in library.files}
     every = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
     return tuple(sorted(every - claimed))
-
-
-def _with_files(library: _Library, files: tuple[str, ...]) -> _Library:
-    return _Library(**{**vars(library), "files": files})
 
 
 # --- licences
