@@ -136,6 +136,25 @@ def test_a_wrong_tree_leaves_the_earlier_one_alone(kind: str, tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == ["into", f"payload.{kind}"]
 
 
+def test_an_earlier_tree_comes_back_when_the_new_one_cannot_be_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    into, move = tmp_path / "into", Path.replace
+    into.mkdir()
+    (into / "old").write_bytes(b"old")
+
+    def fail(source: Path, target: Path) -> Path:
+        if source.name == "new":
+            raise PermissionError(13, "held by another program")  # as on Windows; cannot be provoked elsewhere
+        return move(source, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(PayloadError, match="held by another program"):
+        payload.unpack(make("zip", tmp_path, files(GOOD)), TREE, into)
+    assert contents(into) == {"old": b"old"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["into", "payload.zip"]
+
+
 def test_an_empty_prefix_folder_gives_no_tree(tmp_path: Path) -> None:
     assert "count 0 instead of" in refused(make("zip", tmp_path, files(GOOD), "elsewhere/"), TREE, PayloadError)
 
