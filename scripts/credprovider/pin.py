@@ -108,6 +108,11 @@ def load(path: Path) -> Pin:
     return parse(data)
 
 
+def parse_text(text: str) -> Pin:
+    """Check the text of a lock file. Raises PinError, and ValueError for what is no TOML."""
+    return parse(tomllib.loads(text))
+
+
 def parse(data: Mapping[str, Any]) -> Pin:
     """Check the parsed lock file and give it its types. Raises PinError."""
     root = _Place(data, "").only("lock-version", "provider", "target", optional=("index",))

@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from credprovider.download import PAGE_LIMIT, PATIENT, Patience, persist
@@ -20,6 +20,8 @@ from credprovider.web import Access, Unavailable, check_address, redact, retry_a
 
 if TYPE_CHECKING:
     import httpx
+
+T = TypeVar("T")
 
 API = "https://api.github.com"
 TOKEN_VARIABLES = ("GH_TOKEN", "GITHUB_TOKEN")
@@ -187,7 +189,7 @@ def _digest(item: object, name: str) -> str | None:
     return found[1] if found else _strange(f"the digest of {name}", digest)
 
 
-def _of(item: object, key: str, kind: type[Any], where: str) -> Any:
+def _of(item: object, key: str, kind: type[T], where: str) -> T:
     value = item.get(key) if isinstance(item, Mapping) else None
     if not isinstance(value, kind) or isinstance(value, bool):
         _strange(f"{where}.{key}", value)

@@ -1,0 +1,177 @@
+"""An archive that nobody has pinned yet, measured: tree, provider, licences, components, binaries.
+
+Read in memory and never written to disk; what it may hold is bounded by BOUND.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+from credprovider import rules
+from credprovider.errors import ArchiveError, PayloadError
+from credprovider.inspection import BIN, Dist, Finding, Raw, Reference, read
+from credprovider.members import ArchiveLike, Chunks, Refusal, archive_members
+from credprovider.payload import LICENSE_FILES
+from credprovider.pin import Pin, Tree
+from credprovider.targets import Target
+
+# Nine times the files and three times the bytes of the largest payload of provider 2.0.5.
+BOUND = Tree("", 2_000, 280 << 20)
+HOME = "plugins/netcore/CredentialProvider.Microsoft/"
+_ANCHOR = f"{HOME}CredentialProvider.Microsoft.dll"
+_DEPENDENCIES = f"{HOME}CredentialProvider.Microsoft.deps.json"
+_PROVIDER = "CredentialProvider.Microsoft"
+_LEGAL = re.compile(r"licen[cs]e|notice|eula|copying|copyright|legal|patents|third.?party|terms", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What stands in an archive for `target`. prefix: the payload's folder in it, empty or with a slash at its end."""
+
+    target: Target
+    prefix: str
+    dist: Dist
+
+    @cached_property
+    def files(self) -> Mapping[str, str]:
+        """The sha256 of every file by its path."""
+        return {path: member.sha256 for path, member in sorted(self.dist.payload.items())}
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The tree as a pin has it."""
+        lines = "".join(f"{sha256}  {path}\n" for path, sha256 in self.files.items())
+        size = sum(member.size for member in self.dist.payload.values())
+        return Tree(hashlib.sha256(lines.encode("utf-8")).hexdigest(), len(self.files), size)
+
+    @cached_property
+    def licences(self) -> Mapping[str, bytes]:
+        """The declared texts by name."""
+        return {name: member.data for name, member in self.dist.payload.items() if name in LICENSE_FILES}
+
+    @cached_property
+    def components(self) -> Mapping[str, str]:
+        """NuGet packages and .NET runtime packs with their versions, as the provider's own deps.json lists them."""
+        return {name: version for name, version in self._libraries() if name != _PROVIDER}
+
+    @cached_property
+    def version(self) -> str:
+        """The version that the payload gives itself; empty if it gives none."""
+        return dict(self._libraries()).get(_PROVIDER, "")
+
+    def _libraries(self) -> Iterator[tuple[str, str]]:
+        member = self.dist.payload.get(_DEPENDENCIES)
+        try:
+            libraries = json.loads(member.data if member else b"")["libraries"]
+            yield from (_split(str(name)) for name in sorted(libraries))
+        except (ValueError, LookupError, TypeError, RecursionError):
+            raise PayloadError(
+                f"{self.dist.path.name}: {_DEPENDENCIES} is missing or lists no libraries; "
+                "the payload has another shape now: scripts/credprovider/measuring.py has to learn it"
+            ) from None
+
+    @cached_property
+    def floors(self) -> Mapping[str, tuple[int, int]]:
+        """The newest glibc and macOS that some file needs."""
+        return {name: floor for name, floor in _floors(self.dist).items() if floor > (0, 0)}
+
+    def undeclared(self) -> list[str]:
+        """Legal texts that nobody declared, and whatever else is new at the root, where the declared ones are."""
+        return [path for path in self.files if path not in LICENSE_FILES and self._looks_legal(path)]
+
+    def _looks_legal(self, path: str) -> bool:
+        text = self.dist.payload[path].binary is None
+        return "/" not in path or (text and bool(_LEGAL.search(path.rpartition("/")[2])))
+
+
+def measure(archive: ArchiveLike, target: Target, pinned: Pin) -> Measured:
+    """Read `archive`. Raises ArchiveError, PayloadError where it holds no payload."""
+    content = _content(archive)
+    prefix = _prefix(content, archive.path.name)
+    below = {path[len(prefix) :]: data for path, data in content.items() if path.startswith(prefix)}
+    members = read(archive.path, lambda _: _raws(below))
+    return Measured(target, prefix, Dist(archive.path, target, members, Reference(pinned, b"")))
+
+
+def provenance(measured: Measured) -> tuple[tuple[str, Finding], ...]:
+    """What the verifier's rules about machines and signatures find."""
+    checks = (rules.machine, rules.authenticode, rules.issuers, rules.code_signatures)
+    return tuple((check.__name__, check(measured.dist)) for check in checks)
+
+
+def requirements(measured: Measured) -> tuple[tuple[str, Finding], ...]:
+    """What the verifier's rules about the tag's promises find."""
+    checks = (rules.glibc, rules.libraries, rules.minos, rules.minos_needed)
+    return tuple((check.__name__, check(measured.dist)) for check in checks)
+
+
+def _content(archive: ArchiveLike) -> dict[str, bytes]:
+    room = BOUND.bytes
+    content: dict[str, bytes] = {}
+    try:
+        with contextlib.closing(archive_members(archive, BOUND)) as members:
+            for path, chunks in members:
+                content[path] = _joined(chunks, room)
+                room -= len(content[path])
+    except Refusal as refusal:
+        raise ArchiveError(f"{archive.path.name} is refused: {refusal}; look at where it came from") from None
+    return content
+
+
+def _joined(chunks: Chunks, room: int) -> bytes:
+    data = bytearray()
+    with contextlib.closing(chunks):
+        for chunk in chunks:
+            data += chunk
+            if len(data) > room:
+                raise Refusal(f"it holds more than {BOUND.bytes} bytes")
+    return bytes(data)
+
+
+def _prefix(content: Mapping[str, bytes], name: str) -> str:
+    found = [path[: -len(_ANCHOR)] for path in content if f"/{path}".endswith(f"/{_ANCHOR}")]
+    if len(found) != 1:
+        raise PayloadError(
+            f"{name} holds {len(found)} providers ({_ANCHOR}) instead of one; it is no archive of a release"
+        )
+    return found[0]
+
+
+def _raws(below: Mapping[str, bytes]) -> Iterator[Raw]:
+    for path, data in below.items():
+        yield Raw(f"{BIN}{path}", 0, len(data), None, partial(io.BytesIO, data))
+
+
+def _split(library: str) -> tuple[str, str]:
+    name, _, version = library.rpartition("/")
+    return name, version
+
+
+def _floors(dist: Dist) -> dict[str, tuple[int, int]]:
+    floors = {"glibc": (0, 0), "macOS": (0, 0)}
+    for member in dist.payload.values():
+        if member.binary is None:
+            continue
+        versions = [_numbers(version) for version in member.binary.glibc]
+        floors["glibc"] = max(floors["glibc"], *versions, (0, 0))
+        slices = [part.minos or (0, 0) for part in member.binary.slices]
+        floors["macOS"] = max(floors["macOS"], *slices)
+    return floors
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def committed(folder: Path) -> dict[str, bytes]:
+    """The declared legal texts as the project has them."""
+    return {name: (folder / name).read_bytes() for name in LICENSE_FILES if (folder / name).is_file()}
