@@ -13,6 +13,16 @@ LOG_PATH = "ARTIFACTS_KEYRING_LOG_PATH"
 VERBOSITY = "ARTIFACTS_KEYRING_VERBOSITY"
 CREDENTIALPROVIDER_PATH = "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH"
 
+# The provider's own variables that matter here too, each with its names: the first that is not blank counts
+# (measured). EXTERNAL_ENDPOINTS and IDENTITIES are JSON, PREFIXES and HOSTS_OF_PROVIDER are lists.
+EXTERNAL_ENDPOINTS = ("ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS", "VSS_NUGET_EXTERNAL_FEED_ENDPOINTS")
+IDENTITIES = ("ARTIFACTS_CREDENTIALPROVIDER_FEED_ENDPOINTS",)
+PREFIXES = ("ARTIFACTS_CREDENTIALPROVIDER_URI_PREFIXES", "VSS_NUGET_URI_PREFIXES")
+ACCESS_TOKEN = ("ARTIFACTS_CREDENTIALPROVIDER_ACCESSTOKEN", "VSS_NUGET_ACCESSTOKEN")
+HOSTS_OF_PROVIDER = ("ARTIFACTS_CREDENTIALPROVIDER_VSTS_HOSTS", "NUGET_CREDENTIALPROVIDER_HOSTS")
+# Where one of these is set, credentials are declared, and the provider never starts an interactive login.
+DECLARING = (*EXTERNAL_ENDPOINTS, *IDENTITIES, *PREFIXES)
+
 
 class Variable(NamedTuple):
     """A row of VARIABLES: name, default as it would be typed ("" for none), one line of meaning."""
@@ -23,9 +33,7 @@ class Variable(NamedTuple):
 
 
 VARIABLES: tuple[Variable, ...] = (
-    Variable(
-        HOSTS, "", "further hosts that hold feeds, with all below them, separated by semicolons, commas or spaces"
-    ),
+    Variable(HOSTS, "", "further hosts that hold feeds, with all below them; separated by ; or , or spaces"),
     Variable(INSECURE_HOSTS, "", "hosts that may also be asked over http; the credential then travels in clear text"),
     Variable(NONINTERACTIVE_MODE, "", "true: never prompt; false: always; unset: where a person sees it, not in CI"),
     Variable(TIMEOUT, "30", "seconds that one look-up without interaction may take"),
@@ -47,3 +55,14 @@ def flag(environ: Mapping[str, str], name: str) -> Optional[bool]:
 def words(environ: Mapping[str, str], name: str) -> list[str]:
     """The entries of a list variable, separated by semicolons, commas or white space."""
     return environ.get(name, "").replace(";", " ").replace(",", " ").split()
+
+
+def in_force(environ: Mapping[str, str], names: tuple[str, ...]) -> Optional[str]:
+    """Which of several names for one variable counts: the first that is not blank."""
+    return next((name for name in names if environ.get(name, "").strip()), None)
+
+
+def value(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
+    """What the name in force says; "" for none."""
+    name = in_force(environ, names)
+    return environ[name] if name is not None else ""
