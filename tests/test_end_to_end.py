@@ -89,7 +89,9 @@ def test_the_installed_provider_is_the_pinned_version(installed: Path, lock: Pin
 def test_a_credential_comes_out_of_the_real_provider(installed: Path, tmp_path: Path) -> None:
     code = f"import artifacts_keyring as a; print(a.CredentialProvider().get_credentials({FEED!r}))"
     environ = {"HOME": str(tmp_path), "ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS": DECLARED}
-    assert run(installed / "python", "-c", code, environ=environ).strip() == "('someone', 'declared')"
+    # Not from the tree: `-c` would import the package that lies there instead of the installed one.
+    answer = run(installed / "python", "-c", code, environ=environ, cwd=tmp_path)
+    assert answer.strip() == "('someone', 'declared')"
 
 
 @native
