@@ -130,6 +130,10 @@ def test_redaction_takes_the_whole_user_part(user: str) -> None:
     assert redact(f"https://{user}@example.test/a") == "https://example.test/a"
 
 
+def test_redaction_does_without_a_url_that_can_be_read() -> None:
+    assert redact(f"http://me:{SECRET}@[/a") == "http://[/a"
+
+
 def test_netrc_is_used(server: Server, get: Callable[..., Download], tmp_path: Path) -> None:
     netrc = tmp_path / ".netrc"
     netrc.write_text(f"machine 127.0.0.1 login me password {SECRET}\n", encoding="utf-8")
