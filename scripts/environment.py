@@ -19,6 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venv"
 OLDEST = (3, 10)
 
+# The commands share a module or two with the runtime, which is not installed where they run.
+sys.path.insert(1, str(ROOT))
+
 
 def ensure(*modules: str) -> None:
     """Return when all `modules` can be imported here; else start this command again in `.venv`."""
