@@ -152,7 +152,7 @@ def _is_host(host: str) -> bool:
 
 def _ours(service: str, environ: Mapping[str, str]) -> Optional[Address]:
     # The type is what a caller promises, and keyring passes on whatever it was called with.
-    if not isinstance(service, str) or not (_cut(service)[1].isascii() or _names_unicode(environ)):
+    if not isinstance(service, str) or not (_cut(service)[1].rpartition("@")[2].isascii() or _names_unicode(environ)):
         return None
     address = split(service)
     return address if address is not None and _is_ours(address, environ) else None

@@ -1,0 +1,452 @@
+"""Every spelling of a service that clients use, and everything that must stay foreign."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from artifacts_keyring import feeds
+from artifacts_keyring.feeds import Feed, parse
+
+INDEX = "https://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/"
+UPLOAD = "https://pkgs.dev.azure.com/org/_packaging/feed/pypi/upload/"
+SCOPED = "https://pkgs.dev.azure.com/org/proj/_packaging/feed/pypi/simple/"
+OLD = "https://org.pkgs.visualstudio.com/_packaging/feed/pypi/simple/"
+EXTERNAL = "ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS"
+
+
+def declare(*endpoints: str) -> dict[str, str]:
+    entries = [{"endpoint": endpoint, "username": "u", "password": "p"} for endpoint in endpoints]
+    return {EXTERNAL: json.dumps({"endpointCredentials": entries})}
+
+
+SPELLINGS = [
+    (INDEX, INDEX),
+    (INDEX[:-1], INDEX),
+    ("https://pkgs.dev.azure.com/org/_packaging/feed", INDEX),
+    ("https://pkgs.dev.azure.com/org/_packaging/feed/", INDEX),
+    ("https://pkgs.dev.azure.com/org/_packaging/feed/pypi", INDEX),
+    (INDEX + "numpy/", INDEX),
+    (INDEX + "numpy", INDEX),
+    (INDEX + "?format=json#top", INDEX),
+    ("https://pkgs.dev.azure.com/org/_packaging/feed/pypi/download/a/1.0/a-1.0-py3-none-any.whl#sha256=ab", INDEX),
+    ("https://user@pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/", INDEX),
+    ("https://user:p%40ss@pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/", INDEX),
+    ("https://odd@name:x@pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/", INDEX),
+    ("HTTPS://PKGS.Dev.Azure.COM/org/_packaging/feed/pypi/simple/", INDEX),
+    ("https://pkgs.dev.azure.com:443/org/_packaging/feed/pypi/simple/", INDEX),
+    ("https://pkgs.dev.azure.com:/org/_packaging/feed/pypi/simple/", INDEX),
+    ("https://pkgs.dev.azure.com//org//_packaging/feed/pypi/simple//", INDEX),
+    ("https://pkgs.dev.azure.com/org/_Packaging/feed/PyPI/Simple/", INDEX),
+    ("https://pkgs.dev.azure.com/%6Frg/_packaging/f%65ed/pypi/simple/", INDEX),
+    ("pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/", INDEX),
+    (UPLOAD, UPLOAD),
+    (UPLOAD[:-1], UPLOAD),
+    (UPLOAD.replace("https://", "https://u:p@"), UPLOAD),
+    ("https://pkgs.dev.azure.com:8443/org/_packaging/feed/pypi/simple", INDEX.replace(".com/", ".com:8443/")),
+    (SCOPED, SCOPED),
+    (OLD, OLD),
+    ("https://org.pkgs.visualstudio.com/DefaultCollection/_packaging/feed/pypi/simple", OLD),
+    ("https://org.pkgs.visualstudio.com/defaultcollection/proj/_packaging/feed/", OLD.replace("/_p", "/proj/_p")),
+]
+
+
+@pytest.mark.parametrize(("service", "url"), SPELLINGS)
+def test_every_spelling_of_a_feed_has_one_url(service: str, url: str) -> None:
+    feed = parse(service, {})
+    assert feed is not None
+    assert feed.url == url
+    assert feed.index_url == url.replace("/upload/", "/simple/")
+    assert (feed.organisation, feed.name, feed.scheme) == ("org", "feed", "https")
+    assert feed.project == ("proj" if "/proj/" in url else None)
+    assert feed.kind == ("upload" if "/upload" in url else "index")
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "url"),
+    [
+        ("feed@Local", "feed@local", "feed@Local"),
+        ("feed%40Local", "feed@local", "feed@Local"),
+        ("my feed", "my feed", "my%20feed"),
+        ("my%20feed", "my feed", "my%20feed"),
+        ("Fütter", "fütter", "F%C3%BCtter"),
+        ("F%c3%bctter", "fütter", "F%C3%BCtter"),
+        ("100%25", "100%", "100%25"),
+        ("a%3Fb", "a?b", "a%3Fb"),
+        ("a%23b", "a#b", "a%23b"),
+    ],
+)
+def test_names_are_written_in_one_way(written: str, name: str, url: str) -> None:
+    feed = parse(f"https://pkgs.dev.azure.com/org/_packaging/{written}/pypi/simple", {})
+    assert feed is not None
+    assert feed.name == name
+    assert feed.url == f"https://pkgs.dev.azure.com/org/_packaging/{url}/pypi/simple/"
+
+
+@pytest.mark.parametrize("service", ["pkgs.dev.azure.com", "PKGS.dev.azure.com:443", "https://pkgs.dev.azure.com"])
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_bare_host_is_known_and_names_nobody(service: str, end: str) -> None:
+    expected = Feed("pkgs.dev.azure.com", None, None, None, None, "host", "")
+    assert parse(service + end, {}) == expected
+    assert expected.index_url == ""
+
+
+@pytest.mark.parametrize(
+    ("service", "port", "organisation"),
+    [
+        ("org.pkgs.visualstudio.com", None, "org"),
+        ("user@Org.pkgs.visualstudio.com:8443", 8443, "org"),
+        ("https://org.pkgs.vsts.me", None, "org"),
+        ("https://pkgs.dev.azure.com/Org/", None, "org"),
+        ("https://pkgs.dev.azure.com/org/_packaging/", None, "org"),
+        ("pkgs.codedev.ms", None, None),
+        ("pkgs.codeapp.ms:80", 80, None),
+        ("https://pkgs.dev.azure.com/_packaging/feed/pypi/simple/", None, None),
+        ("https://pkgs.dev.azure.com/org/a/b/_packaging/feed/pypi/simple/", None, "org"),
+    ],
+)
+def test_what_names_no_feed_is_a_host(service: str, port: int | None, organisation: str | None) -> None:
+    feed = parse(service, {})
+    assert feed is not None
+    assert (feed.kind, feed.url, feed.name, feed.index_url) == ("host", "", None, "")
+    assert (feed.port, feed.organisation) == (port, organisation)
+
+
+FOREIGN = [
+    "",
+    "/",
+    "://",
+    "https://",
+    "https:///org/_packaging/feed",
+    "python-poetry-check",
+    "poetry-repository-private",
+    "pdm-pypi-mirror",
+    "system",
+    "index.example",
+    "https://index.example/simple/",
+    "https://evilpkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "https://pkgs.dev.azure.com.evil.example/org/_packaging/feed/pypi/simple/",
+    "https://x.pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "https://evilpkgs.visualstudio.com/_packaging/feed/pypi/simple/",
+    "https://pkgs.visualstudio.com/_packaging/feed/pypi/simple/",
+    "https://.pkgs.visualstudio.com/_packaging/feed/pypi/simple/",
+    "https://a..pkgs.visualstudio.com/_packaging/feed/pypi/simple/",
+    "https://pkgs.dev.azure.com@evil.example/org/_packaging/feed/pypi/simple/",
+    "https://evil.example/pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "https://evil.example?@pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "https://evil.example#@pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "https://evil.example\\@pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "https://pkgs.dev.azure.com\\.evil.example/org/_packaging/feed/pypi/simple/",
+    "https://evil.example/\\@pkgs.dev.azure.com/org",
+    "https://evil.example\t@pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "https://pkgs.dev.azure.com\n.evil.example/org/_packaging/feed/pypi/simple/",
+    "https://evil.example%2F.pkgs.visualstudio.com/_packaging/feed/pypi/simple/",
+    "https://evil.example\uff0f.pkgs.visualstudio.com/_packaging/feed/pypi/simple/",
+    "https://evil.example\u2100.pkgs.visualstudio.com/_packaging/feed/pypi/simple/",
+    "https://p\u212ags.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "https://pkgs.dev.azure.com./org/_packaging/feed/pypi/simple/",
+    "https://pkgs.dev.azure.com:x/org/_packaging/feed/pypi/simple/",
+    "https://pkgs.dev.azure.com:0/org/_packaging/feed/pypi/simple/",
+    "https://pkgs.dev.azure.com:65536/org/_packaging/feed/pypi/simple/",
+    "https://pkgs.dev.azure.com:٤٤٣/org/_packaging/feed/pypi/simple/",
+    "https://pkgs.dev.azure.com:443:443/org/_packaging/feed/pypi/simple/",
+    "https://[pkgs.dev.azure.com]/org/_packaging/feed/pypi/simple/",
+    "http://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "ftp://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "git+https://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "https:pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "https:/pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "//pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    " https://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "https://pkgs.dev.azure.com/org/../other/_packaging/feed/pypi/simple/",
+    "https://pkgs.dev.azure.com/org/%2e%2e/other/_packaging/feed/pypi/simple/",
+    "https://pkgs.dev.azure.com/org%2Fother/_packaging/feed/pypi/simple/",
+    "https://pkgs.dev.azure.com/org/_packaging/%ff/pypi/simple/",
+    "https://pkgs.dev.azure.com/org/_packaging/\udc80/pypi/simple/",
+    "https://dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "https://localhost/org/_packaging/feed/pypi/simple/",
+    "http://127.0.0.1:8080/org/_packaging/feed/pypi/simple/",
+]
+
+
+@pytest.mark.parametrize("service", FOREIGN)
+def test_foreign(service: str) -> None:
+    assert parse(service, {}) is None
+
+
+@pytest.mark.parametrize("service", [None, b"https://pkgs.dev.azure.com", 5, ("a", "b")])
+def test_what_is_no_string_is_foreign(service: object) -> None:
+    assert parse(service, {}) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "host", "ours"),
+    [
+        ("ARTIFACTS_KEYRING_HOSTS", "tfs.example", "tfs.example", True),
+        ("ARTIFACTS_KEYRING_HOSTS", "TFS.Example", "tfs.EXAMPLE:8080", True),
+        ("ARTIFACTS_KEYRING_HOSTS", "a.example;tfs.example", "tfs.example", True),
+        ("ARTIFACTS_KEYRING_HOSTS", "a.example, tfs.example", "tfs.example", True),
+        ("ARTIFACTS_KEYRING_HOSTS", "example", "tfs.example", True),
+        ("ARTIFACTS_KEYRING_HOSTS", ".example", "tfs.example", True),
+        ("ARTIFACTS_KEYRING_HOSTS", "*.example", "tfs.example", True),
+        ("ARTIFACTS_KEYRING_HOSTS", "https://tfs.example/tfs", "tfs.example", True),
+        ("ARTIFACTS_KEYRING_HOSTS", "tfs.example:8080", "tfs.example:8080", True),
+        ("ARTIFACTS_KEYRING_HOSTS", "tfs.example:8080", "tfs.example", False),
+        ("ARTIFACTS_KEYRING_HOSTS", "s.example", "tfs.example", False),
+        ("ARTIFACTS_KEYRING_HOSTS", "tfs.example", "tfs.example.evil", False),
+        ("ARTIFACTS_KEYRING_HOSTS", "tfs.example", "eviltfs.example", False),
+        ("ARTIFACTS_KEYRING_HOSTS", " ;, ", "tfs.example", False),
+        ("ARTIFACTS_KEYRING_HOSTS", "*", "tfs.example", False),
+        ("ARTIFACTS_KEYRING_HOSTS", ".", "tfs.example", False),
+        ("ARTIFACTS_KEYRING_HOSTS", "[fe80::1]", "[fe80::1]", True),
+        ("ARTIFACTS_KEYRING_HOSTS", "müller.example", "müller.example", True),
+        ("ARTIFACTS_KEYRING_HOSTS", "müller.example", "MÜLLER.example:444", True),
+        ("ARTIFACTS_KEYRING_HOSTS", "müller.example", "xn--mller-kva.example", True),
+        ("ARTIFACTS_KEYRING_HOSTS", "xn--mller-kva.example", "müller.example", True),
+        ("ARTIFACTS_KEYRING_HOSTS", "fass.example;xn--mller-kva.example", "faß.example", False),
+        ("ARTIFACTS_KEYRING_HOSTS", "muller.example;ü.example", "müller.example", False),
+        ("ARTIFACTS_CREDENTIALPROVIDER_VSTS_HOSTS", "a.example;tfs.example", "tfs.example", True),
+        ("ARTIFACTS_CREDENTIALPROVIDER_VSTS_HOSTS", "example", "tfs.example", False),
+        ("ARTIFACTS_CREDENTIALPROVIDER_VSTS_HOSTS", ".example", "tfs.example", True),
+        ("ARTIFACTS_CREDENTIALPROVIDER_VSTS_HOSTS", ".tfs.example", "tfs.example", False),
+        ("NUGET_CREDENTIALPROVIDER_HOSTS", "tfs.example", "tfs.example", True),
+        ("ARTIFACTS_KEYRING_INSECURE_HOSTS", "tfs.example", "tfs.example", True),
+        ("SOME_OTHER_HOSTS", "tfs.example", "tfs.example", False),
+    ],
+)
+def test_hosts_of_the_users_own(variable: str, value: str, host: str, ours: bool) -> None:
+    feed = parse(f"https://{host}/tfs/Coll/_packaging/feed/pypi/simple/", {variable: value})
+    assert (feed is not None) is ours
+    assert (parse(host, {variable: value}) is not None) is ours
+
+
+@pytest.mark.parametrize(
+    ("path", "organisation", "project"),
+    [
+        ("tfs/Coll/_packaging/feed", "coll", None),
+        ("TFS/Coll/Proj/_packaging/feed", "coll", "proj"),
+        ("Coll/_packaging/feed", "coll", None),
+        ("devops/Coll/_packaging/feed", "devops/coll", None),
+        ("devops/Coll/Proj/_packaging/feed", "devops/coll", "proj"),
+        ("_packaging/feed", None, None),
+    ],
+)
+def test_a_server_on_premises(path: str, organisation: str | None, project: str | None) -> None:
+    feed = parse(f"https://u@server:8443/{path}/pypi/upload", {"ARTIFACTS_KEYRING_HOSTS": "server"})
+    assert feed is not None
+    assert feed == ("server", 8443, organisation, project, "feed", "upload", feed.url, "https")
+    assert feed.url == f"https://server:8443/{path}/pypi/upload/"
+    assert feed.index_url == f"https://server:8443/{path}/pypi/simple/"
+
+
+def test_no_feed_stands_beside_a_collection() -> None:
+    feed = parse("https://server/tfs/_packaging/feed/pypi/simple/", {"ARTIFACTS_KEYRING_HOSTS": "server"})
+    assert feed is not None
+    assert feed.kind == "host"
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "ours"),
+    [
+        ("127.0.0.1:8080", "", True),
+        ("127.1.2.3", "", True),
+        ("localhost:8080", "", True),
+        ("[::1]:8080", "", True),
+        ("tfs.example", "", False),
+        ("127.0.0.1.example", "", False),
+        ("127.0.0.256", "", False),
+        ("127.0.0.01", "", False),
+        ("localhost.example", "", False),
+        ("tfs.example", "tfs.example", True),
+        ("tfs.example:8080", "TFS.example", True),
+        ("tfs.example:8080", "tfs.example:8080", True),
+        ("tfs.example", "tfs.example:8080", False),
+        ("below.tfs.example", "tfs.example", False),
+        ("below.tfs.example", ".tfs.example", True),
+        ("pkgs.dev.azure.com", "tfs.example", False),
+    ],
+)
+def test_plain_http(host: str, allowed: str, ours: bool) -> None:
+    bare = re.sub(r":\d+$", "", host)
+    environ = {"ARTIFACTS_KEYRING_HOSTS": bare, "ARTIFACTS_KEYRING_INSECURE_HOSTS": allowed}
+    service = f"http://{host}/tfs/Coll/_packaging/feed/pypi/simple/"
+    feed = parse(service, environ)
+    assert (feed.url if feed else None) == (service if ours else None)
+    assert (feeds.refusal(service, environ) is None) is ours
+    assert feed is None or feed.scheme == "http"
+    https = parse(service.replace("http:", "https:"), environ)
+    assert https is not None and https.scheme == "https"
+
+
+def test_a_refusal_names_the_way_out_and_nothing_secret() -> None:
+    line = feeds.refusal("http://me:secret@tfs.example/c/_packaging/f", {"ARTIFACTS_KEYRING_HOSTS": "tfs.example"})
+    assert line is not None
+    assert "ARTIFACTS_KEYRING_INSECURE_HOSTS=tfs.example" in line
+    assert "secret" not in line and "\n" not in line
+
+
+@pytest.mark.parametrize("service", ["https://index.example/", "http://index.example/", INDEX, "x", ""])
+def test_nothing_else_is_refused_aloud(service: str) -> None:
+    assert feeds.refusal(service, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "service", "ours"),
+    [
+        ("https://tfs.example/tfs/C/_packaging/f/pypi/simple/", "https://tfs.example/tfs/C/_packaging/f", True),
+        ("https://tfs.example/tfs/C/_packaging/f/pypi/simple/", "TFS.example:443", True),
+        ("https://tfs.example:8443/tfs/C/_packaging/f", "https://tfs.example:8443/tfs/C/_packaging/f", True),
+        ("https://tfs.example:8443/tfs/C/_packaging/f", "https://tfs.example/tfs/C/_packaging/f", False),
+        ("https://tfs.example/tfs/C/_packaging/f", "https://x.tfs.example/tfs/C/_packaging/f", False),
+        ("https://tfs.example/tfs/C/_packaging/f", "https://fs.example/tfs/C/_packaging/f", False),
+        ("http://tfs.example/tfs/C/_packaging/f", "http://tfs.example/tfs/C/_packaging/f", False),
+        ("http://localhost:81/tfs/C/_packaging/f", "http://localhost:81/tfs/C/_packaging/f", True),
+        ("https://müller.example/C/_packaging/f", "https://müller.example/C/_packaging/f", True),
+    ],
+)
+def test_a_declared_endpoint_makes_its_host_ours(endpoint: str, service: str, ours: bool) -> None:
+    assert (parse(service, declare(endpoint)) is not None) is ours
+
+
+def test_a_declared_prefix_makes_its_host_ours_once_there_is_a_token() -> None:
+    environ = {"VSS_NUGET_URI_PREFIXES": "https://a.example/;https://tfs.example/tfs/"}
+    service = "https://tfs.example/tfs/C/_packaging/f/pypi/simple/"
+    assert parse(service, environ) is None
+    assert parse(service, {**environ, "VSS_NUGET_ACCESSTOKEN": "t"}) is not None
+
+
+def test_a_host_in_a_variable_that_cannot_be_read_is_ours_so_that_its_user_hears_of_it() -> None:
+    broken = {EXTERNAL: '{"endpointCredentials": [{"endpoint": "https://tfs.example/tfs/C/_packaging/f"'}
+    assert parse("https://tfs.example/tfs/C/_packaging/f/pypi/simple/", broken) is not None
+    assert parse("https://example/tfs/C/_packaging/f/pypi/simple/", broken) is None
+    assert parse("https://tfs.example:8443/tfs/C/_packaging/f/pypi/simple/", broken) is None
+
+
+# What clients could be made to disagree on, in all orders.
+PIECES = st.sampled_from(
+    [
+        "https://", "http://", "://", "//", "/", "\\", "?", "#", "@", ":", ":443", ":80", "%2F", "%40", ".", "..",
+        "。", "／", "\t", "\n", "\x00", " ", "[", "]", "[::1]", "evil.example", "evil", "xn--", "user:pw", "ſ", "ß",
+        "K", "pkgs.dev.azure.com", "org.pkgs.visualstudio.com", ".pkgs.vsts.me", "PKGS.CODEDEV.MS", "tfs.example",
+        "/org/", "_packaging", "feed", "/pypi/simple/", "/pypi/upload", "DefaultCollection", "%", "%ff", "ü",
+    ]
+)  # fmt: skip
+SERVICES = st.one_of(st.text(), st.lists(PIECES, max_size=12).map("".join))
+ENVIRONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "ARTIFACTS_KEYRING_HOSTS": SERVICES,
+        "ARTIFACTS_KEYRING_INSECURE_HOSTS": SERVICES,
+        "NUGET_CREDENTIALPROVIDER_HOSTS": SERVICES,
+        EXTERNAL: st.one_of(SERVICES, SERVICES.map(lambda endpoint: declare(endpoint)[EXTERNAL])),
+        "ARTIFACTS_CREDENTIALPROVIDER_URI_PREFIXES": SERVICES,
+        "ARTIFACTS_CREDENTIALPROVIDER_ACCESSTOKEN": st.just("token"),
+    },
+)
+OWN = re.compile(r"pkgs\.(dev\.azure\.com|codedev\.ms|codeapp\.ms)|[a-z0-9_.-]+\.pkgs\.(visualstudio\.com|vsts\.me)")
+
+
+@given(SERVICES, ENVIRONS)
+@settings(deadline=None, max_examples=300)
+def test_no_input_raises(service: str, environ: dict[str, str]) -> None:
+    feed = parse(service, environ)
+    feeds.refusal(service, environ)
+    assert feed is None or feed.kind in ("index", "upload", "host")
+
+
+@given(SERVICES)
+@example("https://evil.example\\@pkgs.dev.azure.com/org/_packaging/feed")
+@settings(deadline=None, max_examples=1000)
+def test_no_foreign_host_is_accepted(service: str) -> None:
+    """Whatever is accepted goes to a host of Azure DevOps, by the reading of two other URL libraries too."""
+    feed = parse(service, {})
+    if feed is None:
+        return
+    assert feed.scheme == "https"
+    whole = service if "://" in service else f"https://{service}"
+    for host in (feed.host, urlsplit(whole).hostname, httpx.URL(whole).host):
+        assert host and OWN.fullmatch(host)
+
+
+@given(st.lists(PIECES, max_size=6).map("".join), st.sampled_from(["tfs.example", "müller.example", "[::1]"]))
+@settings(deadline=None, max_examples=300)
+def test_no_foreign_host_is_accepted_where_hosts_are_named(service: str, named: str) -> None:
+    feed = parse(f"https://{service}", {"ARTIFACTS_KEYRING_HOSTS": named})
+    own = {"müller.example": "xn--mller-kva.example"}.get(named, named)
+    assert feed is None or feed.host == own or feed.host.endswith(f".{own}") or OWN.fullmatch(feed.host)
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/?#\\@ ")).map(
+        lambda text: f"q7q{text}q7q"
+    ),
+    st.sampled_from(SPELLINGS),
+)
+@settings(deadline=None)
+def test_no_user_part_survives(user: str, spelling: tuple[str, str]) -> None:
+    scheme, _, rest = spelling[0].rpartition("://")
+    feed = parse(f"{scheme or 'https'}://{user}@{rest}", {})
+    assert "q7q" not in repr(feed)
+    assert feed is None or feed.url == spelling[1]
+    assert feed is not None or not user.isprintable()
+
+
+@given(SERVICES, ENVIRONS)
+@settings(deadline=None, max_examples=300)
+def test_a_canonical_url_means_the_same_feed(service: str, environ: dict[str, str]) -> None:
+    feed = parse(service, environ)
+    if feed is not None and feed.url:
+        assert parse(feed.url, environ) == feed
+        index = parse(feed.index_url, environ)
+        assert index == feed._replace(kind="index", url=feed.index_url)
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), min_size=1), max_size=3)
+)
+@settings(deadline=None)
+def test_names_survive_the_way_through_a_url(names: list[str]) -> None:
+    from urllib.parse import quote
+
+    names = [name for name in names if name not in (".", "..") and name.lower() != "_packaging"]
+    path = "/".join(quote(name, safe="") for name in names[1:])
+    feed = parse(f"https://pkgs.dev.azure.com/{path}/_packaging/{quote((names or ['f'])[0], safe='')}/pypi/simple/", {})
+    if 2 <= len(names) <= 3:
+        assert feed is not None
+        assert (feed.name, feed.organisation) == (names[0].lower(), names[1].lower())
+        assert parse(feed.url, {}) == feed
+
+
+FOREIGN_LOOKUP = """
+import sys, keyring
+before = set(sys.modules)
+from artifacts_keyring import feeds
+for service in ("https://index.example/simple/", "python-poetry-check", "index.example:443", "https://tfs.example/c"):
+    assert feeds.parse(service, ENVIRON) is None, service
+print(sorted(name for name in set(sys.modules) - before))
+"""
+
+
+def loaded(environ: dict[str, str]) -> list[str]:
+    script = FOREIGN_LOOKUP.replace("ENVIRON", repr(environ))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return [name for name in json.loads(done.stdout.replace("'", '"')) if not name.startswith("encodings")]
+
+
+def test_a_foreign_service_imports_nothing() -> None:
+    own = ["artifacts_keyring", "artifacts_keyring.feeds", "artifacts_keyring.variables"]
+    assert loaded({}) == own
+    assert loaded({"ARTIFACTS_KEYRING_HOSTS": "other.example"}) == own
+
+
+def test_a_foreign_service_reads_no_json_where_something_else_is_declared() -> None:
+    names = loaded({**declare(INDEX), "VSS_NUGET_URI_PREFIXES": INDEX, "VSS_NUGET_ACCESSTOKEN": "t"})
+    assert {name for name in names if not name.startswith("artifacts_keyring")} == set()
