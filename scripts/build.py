@@ -28,6 +28,7 @@ def main() -> int:
                 what=tuple(options.what) or building.RELEASE,
                 into=options.outdir,
                 jobs=options.jobs,
+                smallest=options.smallest,
             ),
             check_reproducible=options.check_reproducible,
             pythons=options.python,
@@ -46,6 +47,7 @@ def _options(kinds: tuple[str, ...]) -> argparse.Namespace:
     parser.add_argument("what", nargs="*", metavar="WHAT", help=f"one of {', '.join(kinds)}; default: a whole release")
     parser.add_argument("--outdir", type=Path, default=Path("dist"), help="output folder (default: dist)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="builds at once (default: one per core)")
+    parser.add_argument("--smallest", action="store_true", help="deflate wheels again with libdeflate: 4 %% smaller")
     parser.add_argument("--check-reproducible", action="store_true", help="build everything twice, differently")
     parser.add_argument("--python", action="append", default=[], help="a further Python for --check-reproducible")
     options = parser.parse_args()

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable
 
-from credprovider import pin, sources, targets
+from credprovider import pin, recompress, sources, targets
 from credprovider.errors import OutputError
 
 SDIST = "sdist"
@@ -31,13 +31,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Request:
-    """What to build of the tree `root`, into which folder, how many at once."""
+    """What to build of the tree `root`, into which folder, how many at once; smallest: with libdeflate."""
 
     root: Path
     what: tuple[str, ...]
     into: Path
     jobs: int
     python: str = sys.executable
+    smallest: bool = False
     environ: Mapping[str, str] | None = None
 
 
@@ -102,6 +103,8 @@ def _build_one(request: Request, what: str, origin: str, scratch: Path, say: Say
     if done.returncode:
         raise OutputError(f"the build of {what} failed: {_last_words(done)}; mend it and run this again")
     (path,) = own.iterdir()
+    if request.smallest and kind == "wheel":
+        recompress.smallest(path)
     say(f"built {path.name}")
     size, digest = path.stat().st_size, _sha256(path)
     return Built(what, path, origin, size, digest, time.monotonic() - started)
@@ -142,11 +145,17 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _short(origin: str) -> str:
+    """Where a file came from in a table: the host of an address, the name of a file. The log has the rest."""
+    parts = origin.split("/")
+    return parts[2] if "://" in origin else parts[-1]
+
+
 def table(built: Sequence[Built]) -> Iterator[str]:
     """The lines of the table: file, target, source, size, sha256, seconds; and the sum of the sizes."""
     rows = [("file", "target", "source", "MB", "sha256", "s")]
     rows += [
-        (one.path.name, one.what, one.origin, f"{one.size / 1e6:.2f}", one.sha256, f"{one.seconds:.1f}")
+        (one.path.name, one.what, _short(one.origin), f"{one.size / 1e6:.2f}", one.sha256, f"{one.seconds:.1f}")
         for one in built
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
