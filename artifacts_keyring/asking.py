@@ -12,23 +12,14 @@ from . import console, declared, locking, log, provider
 from .credential import Credential
 from .feeds import Feed
 from .provider import ProviderError, Query, Reply
-from .variables import TIMEOUT
+from .variables import DECLARING, EXTERNAL_ENDPOINTS, TIMEOUT, in_force
 
 if TYPE_CHECKING:
     from .probe import Probe, Status
 
 COMMAND = "python -m artifacts_keyring"
-# Where one of these is set, the provider never starts an interactive login (provider.md).
-DECLARING = (
-    "ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS",
-    "VSS_NUGET_EXTERNAL_FEED_ENDPOINTS",
-    "ARTIFACTS_CREDENTIALPROVIDER_FEED_ENDPOINTS",
-    "ARTIFACTS_CREDENTIALPROVIDER_URI_PREFIXES",
-    "VSS_NUGET_URI_PREFIXES",
-)
-
 DEFAULT_TIMEOUT = 30.0  # seconds for everything without a person
-_LONGEST_REQUEST = 10.0  # seconds for one request of ours
+_LONGEST_REQUEST = 10.0  # seconds for one request of ours, or a third of all there is
 _SHORTEST_REQUEST = 1.0  # seconds; after a login the deadline without a person has long passed
 _DEVICE_FLOW = (
     "ARTIFACTS_CREDENTIALPROVIDER_DEVICEFLOWTIMEOUTSECONDS",
@@ -92,9 +83,8 @@ def _ask(session: _Session, interactive: Optional[bool]) -> Optional[Credential]
         answering = _start(session, stack)
         from .probe import Probe  # httpx loads while the provider starts
 
-        probe = stack.enter_context(
-            contextlib.closing(Probe(session.feed.index_url, session.environ, _LONGEST_REQUEST))
-        )
+        patience = min(_LONGEST_REQUEST, timeout(session.environ) / 3)
+        probe = stack.enter_context(contextlib.closing(Probe(session.feed.index_url, session.environ, patience)))
         status = _anonymous(session, probe)
         if status is not None and status.admitted:
             return None
@@ -176,7 +166,7 @@ def _obstacle(session: _Session, reply: Reply, status: Optional[Status]) -> str:
     if reply.offline and (status is None or status.unreachable):
         reason = status.detail if status is not None else reply.reason
         return f"{url} cannot be reached ({reason}): check network, proxy and certificates with {doctor}"
-    declaring = next((name for name in DECLARING if session.environ.get(name)), None)
+    declaring = in_force(session.environ, DECLARING)
     if declaring:
         reason = f" ({reply.reason})" if reply.reason else ""
         return (
@@ -189,7 +179,7 @@ def _unseen(session: _Session, reply: Reply) -> str:
     reason = f" ({reply.reason})" if reply.reason else ""
     return (
         f"{session.feed.index_url} needs a sign-in{reason}, and nobody would see a prompt here: "
-        f"run `{COMMAND} login {session.feed.index_url}` once, or declare a token in {DECLARING[0]}"
+        f"run `{COMMAND} login {session.feed.index_url}` once, or declare a token in {EXTERNAL_ENDPOINTS[0]}"
     )
 
 

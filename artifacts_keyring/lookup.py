@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple, Optional
 
 from . import feeds
 from .credential import Credential
-from .memory import Memory
+from .memory import CAPACITY, FAILED_FOR, Memory
 
 # What this process knows; one for all backends and threads of it.
 MEMORY = Memory()
@@ -39,10 +40,10 @@ def look_up(
     try:
         credential = find(service, environ, interactive=interactive, declared_too=declared_too).credential
     except LookupFailed as error:
-        _say(str(error), environ)
+        _say_once(str(error), environ)
         return None
     except Exception as error:  # a client loses keyring for its whole run when a backend raises
-        _say(_unexpected(error, environ), environ)
+        _say_once(_unexpected(error, environ), environ)
         return None
     return credential._replace(username=username) if credential and username else credential
 
@@ -62,6 +63,9 @@ def find(
     """
     feed = feeds.parse(service, environ)
     if feed is None:
+        refusal = feeds.refusal(service, environ)
+        if refusal:
+            raise LookupFailed(refusal)
         return Answer(None, "foreign")
     if declared_too and not fresh:
         declared = _declared(feed, environ)
@@ -117,16 +121,17 @@ def _ask(feed: feeds.Feed, environ: Mapping[str, str], interactive: Optional[boo
     return Answer(credential, "provider")
 
 
-_SAID: set[str] = set()
+_SAID: dict[str, float] = {}
 
 
 def _say_once(line: str, environ: Mapping[str, str]) -> None:
-    if line not in _SAID:
-        _SAID.add(line)
-        _say(line, environ)
-
-
-def _say(line: str, environ: Mapping[str, str]) -> None:
+    """Say it, unless it has been said a moment ago: clients ask one question in three spellings."""
+    now = time.monotonic()
+    if now - _SAID.get(line, -FAILED_FOR) < FAILED_FOR:
+        return
+    if len(_SAID) >= CAPACITY:
+        _SAID.clear()
+    _SAID[line] = now
     from . import console
 
     console.say(line, environ)

@@ -147,7 +147,7 @@ def _origin(url: httpx.URL) -> tuple[str, str, Optional[int]]:
 def _client(url: httpx.URL, environ: Mapping[str, str], timeout: float) -> httpx.Client:
     transport = httpx.HTTPTransport(
         verify=ssl_context(environ),
-        proxy=proxy_for(url),
+        proxy=proxy_for(url, environ),
         socket_options=[
             (socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER),
             (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -156,11 +156,20 @@ def _client(url: httpx.URL, environ: Mapping[str, str], timeout: float) -> httpx
     return httpx.Client(transport=transport, timeout=timeout, headers=_HEADERS, follow_redirects=False, trust_env=False)
 
 
-def proxy_for(url: httpx.URL) -> Optional[str]:
-    """The proxy that environment or system name for *url*, or None."""
-    proxies = getproxies()
-    named = proxies.get(url.scheme) or proxies.get("all")
-    host = url.host if url.port is None else f"{url.host}:{url.port}"
-    if not named or proxy_bypass(host):
+def proxy_for(url: httpx.URL, environ: Mapping[str, str]) -> Optional[str]:
+    """The proxy that *environ*, else the system names for *url*, or None."""
+    # Sorted, so that of two spellings the lower-case one wins, as everywhere else.
+    named = {key.lower().partition("_")[0]: environ[key] for key in sorted(environ) if key.lower().endswith("_proxy")}
+    proxies = named or getproxies()
+    bypassed = _listed(url, named.get("no", "")) if named else proxy_bypass(url.host)
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if not proxy or bypassed:
         return None
-    return named if "://" in named else f"http://{named}"
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _listed(url: httpx.URL, no_proxy: str) -> bool:
+    """Whether NO_PROXY names the host of *url*: as it is or a domain above it, with or without port."""
+    names = (f".{url.host}", f".{url.host}:{url.port}")
+    entries = [entry.strip().lstrip("*").lstrip(".").lower() for entry in no_proxy.split(",") if entry.strip()]
+    return any(not entry or name.endswith(f".{entry}") for entry in entries for name in names)

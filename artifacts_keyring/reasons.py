@@ -61,7 +61,7 @@ LOGIN_SIGNS = (
         r"^\[Verbose\] \[CredentialProvider\]Response: (?!OK\b)(?P<what>\w+)",
         "no session token: Azure DevOps said {what}",
     ),
-    _sign(r"Msal\w+Exception: (?P<what>[^\n]+)", "{what}"),
+    _sign(r"Msal(?:Service|Client|UiRequired)Exception: (?P<what>[^\n]+)", "{what}"),
     _sign(
         r"PartialChain|UntrustedRoot|remote certificate is invalid",
         "the server's certificate is not trusted: name your authorities in SSL_CERT_FILE",
