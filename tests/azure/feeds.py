@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import html
 import io
@@ -133,12 +134,18 @@ def wheel(name: str, version: str, requires: Sequence[str] = ()) -> tuple[str, b
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    members[f"{info}/RECORD"] = "".join(f"{member},,\n" for member in [*members, f"{info}/RECORD"])
+    rows = [f"{member},{_record_hash(text)},{len(text.encode())}\n" for member, text in members.items()]
+    members[f"{info}/RECORD"] = "".join([*rows, f"{info}/RECORD,,\n"])
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for member, text in members.items():
             archive.writestr(member, text)
     return f"{module}-{version}-py3-none-any.whl", content.getvalue()
+
+
+def _record_hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return "sha256=" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def _multipart(request: Request) -> dict[str, tuple[str, bytes]]:

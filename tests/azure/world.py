@@ -105,6 +105,11 @@ class AzureWorld:
         """Make one session token or PAT worthless; without an argument, all of them."""
         self._tokens = {} if token is None else {t: org for t, org in self._tokens.items() if t != token}
 
+    def adopt(self, other: AzureWorld) -> None:
+        """Honour every token that `other` has given out, so that caches filled there are good here."""
+        self._tokens.update(other._tokens)
+        self.identity.access_tokens.update(other.identity.access_tokens)
+
     def environ(self, home: Path) -> dict[str, str]:
         """The complete environment of a child whose only network is this world."""
         home.mkdir(parents=True, exist_ok=True)

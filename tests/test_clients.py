@@ -1,0 +1,249 @@
+"""Real clients against a whole Azure DevOps: who finds a credential how, with what number of look-ups and requests."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, NamedTuple
+
+import pytest
+
+from tests import clients
+from tests.azure import AzureWorld, Feed
+from tests.clients import CLIENTS, Client, Job, Run
+
+# Where the table goes as JSON, beside the terminal.
+REPORT = "ARTIFACTS_KEYRING_CLIENT_REPORT"
+DECLARED = "ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS"
+ORGANISATIONS = ("org", "other")
+
+
+class SignedIn(NamedTuple):
+    """Caches after a login, and the world whose tokens they hold."""
+
+    world: AzureWorld
+    home: Path
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A row of SCENARIOS: what the world and the user's caches are like before the client starts."""
+
+    name: str
+    public: bool = False
+    feeds: int = 1
+    signed_in: bool = True
+    revoked: bool = False
+    declared: bool = False
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario("private"),
+    Scenario("public", public=True),
+    Scenario("two organisations", feeds=2),
+    Scenario("expired token", revoked=True),
+    Scenario("declared token", signed_in=False, declared=True),
+    Scenario("nobody to ask", signed_in=False),
+)
+
+
+# An upload needs a credential wherever it goes, and goes to one place.
+CASES: tuple[tuple[Client, Scenario], ...] = tuple(
+    (client, scenario)
+    for client in CLIENTS
+    for scenario in SCENARIOS
+    if not client.uploads or not (scenario.public or scenario.feeds > 1)
+)
+
+# How often each client asks, by the order of SCENARIOS, as measured with the versions of 2026-11.
+MOST_LOOK_UPS: Mapping[str, tuple[int, ...]] = {
+    "pip import": (1, 0, 4, 1, 1, 2),
+    "pip subprocess": (1, 0, 4, 1, 1, 2),
+    "pip 26.1 import": (1, 0, 4, 1, 1, 2),
+    "pip 26.1 subprocess": (1, 0, 4, 1, 1, 2),
+    "uv, user in the URL": (1, 2, 2, 1, 1, 2),
+    "uv, authenticate always": (1, 2, 1, 1, 1, 2),
+    "poetry": (5, 7, 9, 5, 5, 4),
+    "pdm": (1, 0, 13, 1, 1, 6),
+    "uv publish": (1, 0, 0, 1, 1, 4),
+    "twine": (2, 0, 0, 2, 2, 1),
+    "hatch publish": (1, 0, 0, 1, 1, 1),
+}
+
+HINT = "run `python -m artifacts_keyring login https://"
+
+# What cannot be done, with what the user gets to read. All that fail for want of a login show the hint, except
+# pip from 26.2 on, which throws the stderr of the keyring command away.
+FAILURES: Mapping[tuple[str, str], str] = {
+    **{(client.name, "nobody to ask"): HINT for client in CLIENTS},
+    ("pip subprocess", "nobody to ask"): "ERROR: No matching distribution found for package0",
+    # uv insists on a credential where there is none to be had.
+    ("uv, authenticate always", "public"): "Missing credentials for: https://pkgs.dev.azure.com/org/",
+    # Without a user name uv takes one credential for the whole host.
+    ("uv, authenticate always", "two organisations"): "401 Unauthorized",
+}
+
+
+class Result(NamedTuple):
+    """All that a test looks at."""
+
+    run: Run
+    job: Job
+    world: AzureWorld
+
+    @property
+    def done(self) -> bool:
+        """Whether everything is installed, or the upload stored."""
+        return clients.installed(self.job) == set(self.job.packages) or self.job.file.name in self.job.feeds[0].files
+
+
+@pytest.fixture(scope="module")
+def environments(wheel: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The clients' virtual environments by requirement."""
+    return clients.environments(CLIENTS, wheel("linux-x64"), tmp_path_factory.mktemp("clients"))
+
+
+@pytest.fixture(scope="module")
+def signed_in(payload_tree: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> SignedIn:
+    """The caches of somebody who has logged in to both organisations by device code."""
+    home = tmp_path_factory.mktemp("signed-in")
+    with AzureWorld() as world:
+        for organisation in ORGANISATIONS:
+            world.login(world.feed(organisation, "feed"), payload_tree("linux-x64"), home)
+        return SignedIn(world, home)
+
+
+@pytest.fixture
+def world() -> Iterator[AzureWorld]:
+    """A new world with nothing in it."""
+    with AzureWorld() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def report(request: pytest.FixtureRequest) -> Iterator[list[dict[str, Any]]]:
+    """The rows of the table; printed after the last test of the session."""
+    rows: list[dict[str, Any]] = []
+    request.config.pluginmanager.register(_Table(rows))
+    yield rows
+    if path := os.environ.get(REPORT):
+        Path(path).write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def stage(client: Client, scenario: Scenario, world: AzureWorld, signed_in: SignedIn, home: Path) -> list[Feed]:
+    """Make `world` and the caches below `home` what the scenario says; its feeds."""
+    if scenario.signed_in:
+        shutil.copytree(signed_in.home, home)
+        world.adopt(signed_in.world)
+    if scenario.revoked:
+        world.revoke()
+    host = "" if client.proxied else f"127.0.0.1:{world.server.server_port}"
+    return [world.feed(name, "feed", public=scenario.public, host=host) for name in ORGANISATIONS[: scenario.feeds]]
+
+
+@pytest.mark.parametrize(
+    ("client", "scenario"), CASES, ids=[f"{client.name}: {scenario.name}" for client, scenario in CASES]
+)
+def test_client(
+    client: Client,
+    scenario: Scenario,
+    world: AzureWorld,
+    signed_in: SignedIn,
+    environments: Mapping[str, Path],
+    report: list[dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "home"
+    feeds = stage(client, scenario, world, signed_in, home)
+    more = declare(world, feeds) if scenario.declared else {}
+    if not client.proxied:
+        more["ARTIFACTS_KEYRING_HOSTS"] = feeds[0].host
+    job = clients.job(tmp_path / "job", feeds, world.ca_file, environments[client.requirement], environments["uv"])
+    result = Result(clients.run(client, world, home, job, more), job, world)
+    report.append(row(client, scenario, result))
+    print(result.run.output, *result.run.look_ups, *world.requests, sep="\n")  # pytest shows it if this fails
+    check_outcome(client, scenario, result)
+    check_effort(client, scenario, result)
+
+
+def check_outcome(client: Client, scenario: Scenario, result: Result) -> None:
+    """The job is done, or it failed in just the way that is known; nothing secret is shown, nobody is asked."""
+    expected = FAILURES.get((client.name, scenario.name))
+    assert result.done == (expected is None)
+    assert (result.run.code == 0) == result.done
+    if expected is not None:
+        assert expected in " ".join(result.run.output.split())
+    assert "Traceback" not in result.run.output
+    assert "token-" not in result.run.output
+    assert not {"devicecode", "token:device_code"} & set(result.world.steps)
+    assert result.world.server.refused == []
+
+
+def check_effort(client: Client, scenario: Scenario, result: Result) -> None:
+    """No more look-ups, provider runs and session tokens than there have to be."""
+    most = MOST_LOOK_UPS[client.name][SCENARIOS.index(scenario)]
+    processes = {look_up.process for look_up in result.run.look_ups}
+    assert len(result.run.look_ups) <= most
+    assert result.run.provider_runs <= (2 if scenario.revoked else scenario.feeds) * len(processes)
+    if scenario.declared:
+        assert result.run.provider_runs == 0
+    if scenario.public and most == 0:
+        assert not any(request.basic[1] for request in result.world.requests)
+    exchanges = [step for step in result.world.steps if step.startswith("session")]
+    renewed = scenario.revoked or (scenario.signed_in and not client.proxied)  # no login was made to 127.0.0.1
+    assert exchanges == (["session:SelfDescribing"] * scenario.feeds if renewed else [])
+
+
+def test_uv_mixes_up_two_organisations_under_one_user_name(
+    world: AzureWorld, signed_in: SignedIn, environments: Mapping[str, Path], tmp_path: Path
+) -> None:
+    """uv's cache has one credential a host and user name; a name of its own for each organisation helps."""
+    client = Client("uv", "uv", False, lambda job: clients.uv_with_users(job, [clients.USER] * 2))
+    feeds = stage(client, SCENARIOS[2], world, signed_in, tmp_path / "home")
+    job = clients.job(tmp_path / "job", feeds, world.ca_file, environments["uv"], environments["uv"])
+    run = clients.run(client, world, tmp_path / "home", job, {})
+    assert run.code != 0
+    assert "401 Unauthorized" in run.output
+
+
+def declare(world: AzureWorld, feeds: Sequence[Feed]) -> dict[str, str]:
+    """The variable that declares a token for each feed, as pipelines do."""
+    entries = [
+        {"endpoint": feed.url, "username": "pipeline", "password": world.token(feed.organisation)} for feed in feeds
+    ]
+    return {DECLARED: json.dumps({"endpointCredentials": entries})}
+
+
+def row(client: Client, scenario: Scenario, result: Result) -> dict[str, Any]:
+    """A row of the report."""
+    return {
+        "client": client.name,
+        "scenario": scenario.name,
+        "outcome": "done" if result.done else "failed",
+        "code": result.run.code,
+        "look-ups": len(result.run.look_ups),
+        "provider runs": result.run.provider_runs,
+        "requests": len(result.world.requests),
+        "connections": result.world.connections,
+        "seconds": round(result.run.seconds, 2),
+    }
+
+
+class _Table:
+    """A pytest plugin that prints the report at the end."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self._rows = rows
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self._rows:
+            return
+        lines = [list(self._rows[0]), *([str(value) for value in row.values()] for row in self._rows)]
+        widths = [max(map(len, column)) for column in zip(*lines)]
+        terminalreporter.section("clients")
+        for line in lines:
+            terminalreporter.line("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip())
