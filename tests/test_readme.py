@@ -7,17 +7,16 @@ import re
 import pytest
 from credprovider import targets
 
-from artifacts_keyring.variables import VARIABLES
+from artifacts_keyring.variables import VARIABLES, Variable
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
-def test_every_runtime_variable_has_its_row(variable: object) -> None:
-    name, default, meaning = variable  # type: ignore[misc]
-    shown = f"`{default}`" if default else ""
-    assert f"| `{name}` | {shown} | {meaning} |" in README
+def test_every_runtime_variable_has_its_row(variable: Variable) -> None:
+    default = f"`{variable.default}`" if variable.default else ""
+    assert f"| `{variable.name}` | {default} | {variable.meaning} |" in README
 
 
 def test_every_build_variable_has_its_row() -> None:
