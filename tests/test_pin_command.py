@@ -91,7 +91,7 @@ def test_a_new_release_is_shown_and_written_only_when_told(world: World) -> None
     assert "provider 2.0.5 -> 2.0.6" in said and "not written" in said and snapshot(world.root) == before
     shown = "\n".join(world.stands_out())
     assert f"new file      {HOME}fresh.config" in shown and f"removed file  {gone}" in shown
-    assert "changed component  Newtonsoft.Json 13.0.3 -> 13.0.4" in shown
+    assert "changed component  Newtonsoft.Json 13.0.3 (MIT) -> 13.0.4 (MIT)" in shown
     assert f'-sha256 = "{tree_of(world.contents["any"]).sha256}"' in said
     assert f'+sha256 = "{tree_of(files).sha256}"' in said
     world.run("2.0.6", write=True)
@@ -301,10 +301,18 @@ def test_dependencies_that_cannot_be_read_stop(world: World) -> None:
         assert "lists no libraries" in world.refused(PayloadError)
 
 
+def test_a_payload_of_which_no_bill_of_materials_can_be_made_stops(world: World) -> None:
+    deps = json.loads(world.contents["any"][DEPS])
+    deps["runtimeTarget"] = {}
+    world.publish({"any": {**world.contents["any"], DEPS: json.dumps(deps).encode()}})
+    message = world.refused(PayloadError)
+    assert message.startswith(f"{world.name('any')}/{HOME}".rstrip("/")) and "does not describe itself" in message
+
+
 def test_what_an_archive_says_of_itself_cannot_drive_the_terminal(world: World) -> None:
     files = versioned(world.contents["any"], "2.0.6")
     deps = json.loads(files[DEPS])
-    deps["libraries"]["Evil\x1b[2J/1.0"] = {"type": "package"}
+    deps["libraries"]["Evil\x1b[2J/1.0"] = {"type": "package", "sha512": ""}
     world.publish({"any": {**files, DEPS: json.dumps(deps).encode()}}, "2.0.6")
     assert any("Evil?[2J 1.0" in line for line in world.run("2.0.6").splitlines())
     assert all(line.isprintable() for line in world.said)

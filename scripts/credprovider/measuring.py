@@ -1,21 +1,24 @@
 """An archive that nobody has pinned yet, measured: tree, provider, licences, components, binaries.
 
-Read in memory and never written to disk; what it may hold is bounded by BOUND.
+Read in memory, and bounded by BOUND; no binary of it is ever written to disk.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
-from credprovider import rules
+from credprovider import rules, sbom
 from credprovider.errors import ArchiveError, PayloadError
 from credprovider.inspection import BIN, Dist, Finding, Raw, Reference, read
 from credprovider.members import ArchiveLike, Chunks, Refusal, archive_members
@@ -28,7 +31,6 @@ BOUND = Tree("", 2_000, 280 << 20)
 HOME = "plugins/netcore/CredentialProvider.Microsoft/"
 _ANCHOR = f"{HOME}CredentialProvider.Microsoft.dll"
 _DEPENDENCIES = f"{HOME}CredentialProvider.Microsoft.deps.json"
-_PROVIDER = "CredentialProvider.Microsoft"
 _LEGAL = re.compile(r"licen[cs]e|notice|eula|copying|copyright|legal|patents|third.?party|terms", re.IGNORECASE)
 
 
@@ -54,25 +56,42 @@ class Measured:
 
     @cached_property
     def licences(self) -> Mapping[str, bytes]:
-        """The declared texts by name."""
-        return {name: member.data for name, member in self.dist.payload.items() if name in LICENSE_FILES}
+        """The declared texts by name. Raises PayloadError for one too long to have been kept."""
+        members = {name: member for name, member in self.dist.payload.items() if name in LICENSE_FILES}
+        for name, member in members.items():
+            if len(member.data) != member.size:
+                raise PayloadError(
+                    f"{self.dist.path.name}: {name} is {member.size} bytes long and is not a text of that size before; "
+                    "look at it, and raise the bound in scripts/credprovider/inspection.py"
+                )
+        return {name: member.data for name, member in members.items()}
 
     @cached_property
     def components(self) -> Mapping[str, str]:
-        """NuGet packages and .NET runtime packs with their versions, as the provider's own deps.json lists them."""
-        return {name: version for name, version in self._libraries() if name != _PROVIDER}
+        """Version and, where known, licence of every component in the bill of materials.
+
+        Raises PayloadError where none can be made: no wheel could be built of this payload.
+        """
+        pinned = dataclasses.replace(self.dist.reference.pin, version=self.version)
+        with tempfile.TemporaryDirectory() as folder:
+            for path, member in self.dist.payload.items():
+                place = Path(folder, path)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(member.data)  # empty for a binary, of which only the name is asked
+            try:
+                listed = json.loads(sbom.render(Path(folder), pinned, self.target))["components"]
+            except PayloadError as error:
+                raise PayloadError(str(error).replace(folder, self.dist.path.name)) from None
+        return {str(each["name"]): _described(each) for each in listed}
 
     @cached_property
     def version(self) -> str:
         """The version that the payload gives itself; empty if it gives none."""
-        return dict(self._libraries()).get(_PROVIDER, "")
-
-    def _libraries(self) -> Iterator[tuple[str, str]]:
         member = self.dist.payload.get(_DEPENDENCIES)
         try:
             libraries = json.loads(member.data if member else b"")["libraries"]
-            yield from (_split(str(name)) for name in sorted(libraries))
-        except (ValueError, LookupError, TypeError, RecursionError):
+            return next((_version(name) for name in libraries if name.startswith(f"{sbom.PROVIDER}/")), "")
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise PayloadError(
                 f"{self.dist.path.name}: {_DEPENDENCIES} is missing or lists no libraries; "
                 "the payload has another shape now: scripts/credprovider/measuring.py has to learn it"
@@ -150,9 +169,13 @@ def _raws(below: Mapping[str, bytes]) -> Iterator[Raw]:
         yield Raw(f"{BIN}{path}", 0, len(data), None, partial(io.BytesIO, data))
 
 
-def _split(library: str) -> tuple[str, str]:
-    name, _, version = library.rpartition("/")
-    return name, version
+def _version(library: str) -> str:
+    return library.rpartition("/")[2]
+
+
+def _described(component: Mapping[str, Any]) -> str:
+    licences = [str(each["license"].get("id", "")) for each in component.get("licenses", ())]
+    return " ".join([str(component["version"]), *(f"({licence})" for licence in licences)])
 
 
 def _floors(dist: Dist) -> dict[str, tuple[int, int]]:

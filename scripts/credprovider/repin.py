@@ -140,6 +140,9 @@ def _part(request: Request, old: Pin, offer: Offer) -> Part:
             f"{offer.name} carries provider {measured.version or 'of no version'}, {request.version} was asked for; "
             "name the version that it carries, or another source"
         )
+    if missing := [name for name in LICENSE_FILES if name not in measured.licences]:
+        raise LicenceError(f"{offer.name}: {_first(missing)} is gone; every payload had it; look at the release page")
+    _ = measured.components  # raises where no bill of materials, hence no wheel, can be made
     return offer, measured
 
 
@@ -302,8 +305,6 @@ def _of_legal_texts(each: Candidate, first: Measured) -> Iterator[BuildError]:
             f"{key}: {_first(undeclared)} is declared nowhere; read it, and if it is a legal text add it to "
             "LICENSE_FILES in scripts/credprovider/payload.py"
         )
-    if missing := [name for name in LICENSE_FILES if name not in measured.licences]:
-        yield LicenceError(f"{key}: {_first(missing)} is gone; every payload had it; look at the release page")
     unlike = [
         name
         for name, data in measured.licences.items()
