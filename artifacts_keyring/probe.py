@@ -16,9 +16,9 @@ from .credential import Credential
 from .trust import TrustError, ssl_context
 
 # Enough of an error page to let the connection be used again; of an index nothing is read on purpose.
-BODY_LIMIT = 8 * 1024
+BODY_LIMIT = 4 * 1024
 # Keeps the kernel from taking in much of an index that nobody is going to read.
-_RECEIVE_BUFFER = 16 * 1024
+_RECEIVE_BUFFER = 8 * 1024
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 2
 _HEADERS = {

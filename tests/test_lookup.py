@@ -394,7 +394,7 @@ def test_fresh_passes_over_the_memory(place: Place, feed: Feed) -> None:
 
 def test_memory_ends_and_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(memory.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     table = memory.Memory()
     table.found(("h", None, "o"), Credential("u", "p"))
     table.failed(("h", None, "q"))
