@@ -16,7 +16,7 @@ import environment
 
 def main() -> int:
     """0 when every file keeps every rule, else the lowest exit code of all failures."""
-    environment.ensure("lief", "packaging", "twine")
+    environment.ensure("lief", "packaging", "twine", *(() if sys.version_info >= (3, 11) else ("tomli",)))
     from credprovider import checking, inspection
     from credprovider.errors import BuildError
 

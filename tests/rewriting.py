@@ -21,13 +21,14 @@ from typing import NamedTuple, Optional
 
 from credprovider import embed
 from credprovider.inspection import Reference
-from credprovider.pin import Tree
+from credprovider.pin import LOCK_NAME, Pin, Tree, render
 from credprovider.targets import by_key
 
 BIN = "artifacts_keyring/bin/"
 PROVIDER = f"{BIN}plugins/netcore/CredentialProvider.Microsoft/"
 
 Contents = Mapping[str, Optional[bytes]]
+Files = Mapping[str, tuple[str, int]]
 
 
 class Case(NamedTuple):
@@ -52,6 +53,12 @@ def full_name(file: zipfile.ZipFile, name: str) -> str:
     return name.replace("dist-info/", f"{folder}/", 1) if name.startswith("dist-info/") else name
 
 
+def payload_of(wheel: Path) -> list[str]:
+    """The names of all members of the payload."""
+    with zipfile.ZipFile(wheel) as file:
+        return [name for name in file.namelist() if name.startswith(BIN)]
+
+
 def rewrite(wheel: Path, into: Path, contents: Contents, *, name: str = "", record: bool = True) -> Path:
     """Copy `wheel` into the folder `into` with other `contents` (None: without that member).
 
@@ -65,6 +72,7 @@ def rewrite(wheel: Path, into: Path, contents: Contents, *, name: str = "", reco
             contents[full_name(file, "dist-info/RECORD")] = _record(file, contents)
         for member, data in contents.items():
             _put(file, member, data)
+        file.comment = b""  # makes zipfile write the directory again, even if members only went
     return path
 
 
@@ -103,32 +111,40 @@ def attributes(wheel: Path, into: Path, change: Callable[[zipfile.ZipInfo], None
     with zipfile.ZipFile(path, "a") as file:
         for info in file.filelist:
             change(info)
-        file.comment = b"changed"  # makes zipfile write the directory again
+        file.comment = b""  # makes zipfile write the directory again
     return path
 
 
 def repin(case: Case, into: Path, key: str, contents: Contents) -> Case:
     """The wheel with other payload files, as if somebody had pinned and described exactly those."""
-    pinned = case.reference.pin.targets[key]
-    tree = _tree(case.path, {BIN + name if not name.startswith(BIN) else name: data for name, data in contents.items()})
-    pin = replace(case.reference.pin, targets={**case.reference.pin.targets, key: replace(pinned, tree=tree)})
+    old, tree = case.reference.pin.targets[key].tree, _tree(_recorded(case.path), contents)
+    pin = _repinned(case.reference.pin, key, tree)
     sbom = f"dist-info/sboms/{embed.SBOM_NAME}"
     more = {
         embed.RECORD: embed.describe(pin, by_key(key)).encode(),
-        sbom: read(case.path, sbom).replace(pinned.tree.sha256.encode(), tree.sha256.encode()),
+        sbom: read(case.path, sbom).replace(old.sha256.encode(), tree.sha256.encode()),
     }
     return Case(rewrite(case.path, into, {**contents, **more}), replace(case.reference, pin=pin))
 
 
-def _tree(wheel: Path, contents: Contents) -> Tree:
-    files = {}
-    for name, digest, size in record_rows(read(wheel, "dist-info/RECORD")):
-        if name.startswith(BIN):
-            files[name] = (base64.urlsafe_b64decode(digest.partition("=")[2] + "=").hex(), int(size))
-    for name, data in contents.items():
-        files[name] = (hashlib.sha256(data or b"").hexdigest(), len(data or b""))
-    text = "".join(f"{digest}  {name[len(BIN) :]}\n" for name, (digest, _) in sorted(files.items()))
-    return Tree(hashlib.sha256(text.encode()).hexdigest(), len(files), sum(size for _, size in files.values()))
+def _repinned(pin: Pin, key: str, tree: Tree) -> Pin:
+    return replace(pin, targets={**pin.targets, key: replace(pin.targets[key], tree=tree)})
+
+
+def _recorded(wheel: Path) -> Files:
+    """The files of the payload, as RECORD has them."""
+    return {
+        name: (base64.urlsafe_b64decode(digest.partition("=")[2] + "=").hex(), int(size))
+        for name, digest, size in record_rows(read(wheel, "dist-info/RECORD"))
+        if name.startswith(BIN)
+    }
+
+
+def _tree(files: Files, contents: Contents) -> Tree:
+    changed = {name: (hashlib.sha256(data).hexdigest(), len(data)) for name, data in contents.items() if data}
+    rows = sorted({**files, **changed}.items())
+    text = "".join(f"{digest}  {name[len(BIN) :]}\n" for name, (digest, _) in rows)
+    return Tree(hashlib.sha256(text.encode()).hexdigest(), len(rows), sum(size for _, (_, size) in rows))
 
 
 # --- sdists
@@ -154,6 +170,24 @@ def retar(
             for member, data in contents.items():
                 _add(new, f"{top}/{member}", data, change)
     return path
+
+
+def repin_sdist(case: Case, into: Path, contents: Contents) -> Case:
+    """The sdist with other payload files, as if somebody had pinned exactly those."""
+    with tarfile.open(case.path) as file:
+        files = {
+            info.name.partition("/")[2]: (hashlib.sha256(data).hexdigest(), len(data))
+            for info in file
+            if f"/{BIN}" in info.name and (data := _content(file, info)) is not None
+        }
+    pin = _repinned(case.reference.pin, "any", _tree(files, contents))
+    path = retar(case.path, into, {**contents, LOCK_NAME: render(pin).encode()})
+    return Case(path, replace(case.reference, pin=pin))
+
+
+def _content(file: tarfile.TarFile, info: tarfile.TarInfo) -> Optional[bytes]:
+    member = file.extractfile(info)
+    return member.read() if member else None
 
 
 def _add(new: tarfile.TarFile, name: str, data: Optional[bytes], change: Callable[[tarfile.TarInfo], None]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
@@ -93,6 +94,8 @@ def modes(dist: Dist) -> Finding:
 def _mode_fault(member: Member, runnable: bool) -> str:
     # Installers set the bits only where the file says that it is a regular one; hatchling does not
     # say it of what it writes itself.
+    if stat.S_IFMT(member.mode) not in (0, stat.S_IFREG):
+        return ""  # the rule about entries refuses it
     valid = (0o100755,) if runnable else (0o100644, 0o644)
     return "" if member.mode in valid else f"{member.path} has mode {member.mode:o}, not {valid[0]:o}"
 
