@@ -60,7 +60,12 @@ REFUSALS: list[tuple[Answer, type[Exception], str, int]] = [
     (spent(403, 10**20), Unavailable, "its rate limit is used up; ", 1),
     (slow_down(3600), Unavailable, "asks to wait 3600 s", 1),
     (slow_down(0), Unavailable, "answered HTTP 429", 3),
-    (status(403), Unavailable, "refuses this request", 1),
+    (
+        status(403, {"X-RateLimit-Remaining": "59", "X-RateLimit-Reset": str(SOON)}),
+        Unavailable,
+        "refuses this request",
+        1,
+    ),
     (status(401), Unavailable, "renew the token in GH_TOKEN or GITHUB_TOKEN", 1),
     (status(500), Unavailable, "answered HTTP 500", 3),
     (status(418), Unavailable, "answered HTTP 418", 1),
