@@ -62,8 +62,10 @@ def builder(python: str, into: Path) -> str:
     try:
         subprocess.run([python, "-m", "venv", str(into)], check=True, capture_output=True)
         made = str(into / "bin" / "python")
-        wanted = [f"{name}=={version(name)}" for name in ("hatchling", "httpx", "platformdirs")]
-        subprocess.run([made, "-m", "pip", "install", "-q", *wanted], check=True, capture_output=True, text=True)
+        # Only hatchling's version shows in a wheel; the others may be what this Python can have.
+        wanted = [f"hatchling=={version('hatchling')}", "httpx", "platformdirs"]
+        pip = [made, "-m", "pip", "install", "-q", *wanted]
+        subprocess.run(pip, check=True, stdout=subprocess.DEVNULL)
     except (OSError, subprocess.CalledProcessError) as error:
         raise OutputError(f"{python} cannot build ({error}); name a Python 3.10 or newer with venv") from None
     return made

@@ -1,0 +1,96 @@
+"""scripts/build.py: many files from one machine, reproducibly, and nothing half-written."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Callable
+
+import pytest
+from credprovider.reproducing import copy_tree
+
+from tests import interpreters
+from tests.conftest import ROOT
+
+COMMAND = [sys.executable, str(ROOT / "scripts" / "build.py")]
+
+
+def build(*arguments: object, tree: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(tree / "scripts" / "build.py"), *map(str, arguments)]
+    return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+
+
+def test_two_builds_in_other_circumstances_are_equal_to_the_byte(tmp_path: Path) -> None:
+    others = [path for minor in ("3.10", "3.13") if (path := interpreters.find(minor)) and path != sys.executable]
+    pythons = [word for path in others for word in ("--python", path)]
+    # From a copy of what git tracks: an sdist takes a stray file of the working folder along, the second build has none.
+    tree = copy_tree(ROOT, tmp_path / "tree")
+    done = build("sdist", "any", "--outdir", tmp_path / "out", "--check-reproducible", *pythons, tree=tree)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "reproducible: every digest is equal" in done.stdout
+    assert done.stdout.count("\n= ") == 2 * (1 + len(others)) + 1, done.stdout
+    for path in (tmp_path / "out").iterdir():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in done.stdout
+
+
+def test_a_difference_is_found_and_named(tmp_path: Path, wheel: Callable[[str], Path]) -> None:
+    from credprovider import building, reproducing
+    from credprovider.errors import ReproducibilityError
+
+    request = building.Request(ROOT, ("linux-x64",), tmp_path, 1)
+    other = building.Built("linux-x64", wheel("linux-x64"), "", 0, "0" * 64, 0.0)
+    with pytest.raises(ReproducibilityError, match="manylinux_2_23_x86_64.whl"):
+        reproducing.check(request, [other], [], lambda _line: None)
+
+
+def test_the_smallest_wheel_is_smaller_and_holds_the_same(tmp_path: Path, wheel: Callable[[str], Path]) -> None:
+    import zipfile
+
+    from credprovider import recompress
+
+    small = Path(shutil.copy(wheel("any"), tmp_path))
+    recompress.smallest(small)
+    assert small.stat().st_size < 0.99 * wheel("any").stat().st_size
+    with zipfile.ZipFile(small) as after, zipfile.ZipFile(wheel("any")) as before:
+        assert after.testzip() is None
+        for one, other in zip(after.infolist(), before.infolist()):
+            assert after.read(one) == before.read(other)
+            for name in ("filename", "date_time", "external_attr", "create_system", "CRC", "file_size"):
+                assert getattr(one, name) == getattr(other, name), name
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+    inside = f'mount -t tmpfs -o size=20m tmpfs "{tmp_path}" && {{ "$@"; code=$?; ls -A "{tmp_path}"; exit $code; }}'
+    unshare = ["unshare", "-rm", "sh", "-c"]
+    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode:
+        pytest.skip("unshare cannot make a mount namespace here, so no disk can be filled")
+    command = [*unshare, inside, "sh", *COMMAND, "linux-x64", "--outdir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 17, done.stdout + done.stderr
+    assert "No space left" in done.stderr
+    assert [line for line in done.stdout.splitlines() if line.endswith((".whl", ".gz")) or "building-" in line] == []
+
+
+def test_an_interrupted_build_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [*COMMAND, "linux-x64", "any", "--outdir", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".building-*/*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "interrupted; the output folder is as it was" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("arguments", "seen"), [(["linux-x32"], "linux-x32"), (["--jobs", "0"], "--jobs 0")])
+def test_bad_input_is_one_clear_line(arguments: list[str], seen: str) -> None:
+    done = build(*arguments)
+    assert done.returncode == 2
+    assert seen in done.stderr.splitlines()[-1] and "valid: " in done.stderr.splitlines()[-1]
