@@ -33,7 +33,11 @@ class Address(NamedTuple):
 
 
 class Place(NamedTuple):
-    """What a path says, decoded, as written: scope is what stands before `_packaging`, rest what follows the name."""
+    """What a path says, decoded, as written.
+
+    scope: what stands before `_packaging`. name: what follows it; "" for nothing, None without a
+    `_packaging`. rest: what follows the name.
+    """
 
     scope: tuple[str, ...]
     name: Optional[str]
@@ -42,7 +46,7 @@ class Place(NamedTuple):
     @property
     def kind(self) -> str:
         """index or upload for a feed, else host."""
-        if self.name is None:
+        if not self.name:
             return "host"
         return "upload" if [part.lower() for part in self.rest[:2]] == ["pypi", "upload"] else "index"
 
@@ -115,8 +119,10 @@ def _cut(text: str) -> tuple[str, str, str]:
 
 
 def _ambiguous(authority: str) -> bool:
-    # Some clients end the authority at a backslash and drop blanks and control characters, others do not.
-    return "\\" in authority or " " in authority or not authority.isprintable()
+    # Some clients end the authority at a backslash, drop blanks and control characters, or refuse brackets
+    # in the user part; others do not.
+    user = authority.rpartition("@")[0]
+    return not authority.isprintable() or any(sign in authority for sign in "\\ ") or "[" in user or "]" in user
 
 
 def _host_and_port(text: str) -> tuple[str, int]:
@@ -222,7 +228,8 @@ def locate(address: Address) -> Optional[Place]:
     scope, tail = segments[:at], segments[at + 1 :]
     if address.host.endswith(ORGANISATION_HOSTS) and lower[:1] == [_COLLECTION_OF_OLD]:
         scope = scope[1:]
-    return Place(scope, tail[0] if tail else None, tail[1:])
+    name = None if at == len(segments) else "".join(tail[:1])
+    return Place(scope, name, tail[1:])
 
 
 def _segments(path: str) -> Optional[tuple[str, ...]]:
@@ -243,7 +250,7 @@ def _is_segment(part: str) -> bool:
 def _feed(address: Address, place: Place) -> Feed:
     organisation, project, complete = _scope(address.host, [part.lower() for part in place.scope])
     known = Feed(address.host, address.port, organisation, project, None, "host", "", address.scheme)
-    if place.name is None or not complete:
+    if not place.name or not complete:
         return known
     return known._replace(name=place.name.lower(), kind=place.kind, url=_url(address, place, place.name))
 

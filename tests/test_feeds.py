@@ -158,6 +158,7 @@ FOREIGN = [
     "https://pkgs.dev.azure.com:65536/org/_packaging/feed/pypi/simple/",
     "https://pkgs.dev.azure.com:٤٤٣/org/_packaging/feed/pypi/simple/",
     "https://pkgs.dev.azure.com:443:443/org/_packaging/feed/pypi/simple/",
+    "https://[@pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
     "https://[pkgs.dev.azure.com]/org/_packaging/feed/pypi/simple/",
     "http://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
     "ftp://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
@@ -385,7 +386,7 @@ def test_no_foreign_host_is_accepted_where_hosts_are_named(service: str, named: 
 
 
 @given(
-    st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/?#\\@ ")).map(
+    st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/?#\\@[] ")).map(
         lambda text: f"q7q{text}q7q"
     ),
     st.sampled_from(SPELLINGS),
