@@ -28,7 +28,7 @@ def build(*arguments: object, tree: Path = ROOT) -> subprocess.CompletedProcess[
 def test_two_builds_in_other_circumstances_are_equal_to_the_byte(tmp_path: Path) -> None:
     others = [path for minor in ("3.10", "3.13") if (path := interpreters.find(minor)) and path != sys.executable]
     pythons = [word for path in others for word in ("--python", path)]
-    # From a copy of what git tracks: an sdist takes a stray file of the working folder along, the second build has none.
+    # A copy of what git tracks: an sdist takes a stray file of the working folder along, the second build has none.
     tree = copy_tree(ROOT, tmp_path / "tree")
     done = build("sdist", "any", "--outdir", tmp_path / "out", "--check-reproducible", *pythons, tree=tree)
     assert done.returncode == 0, done.stdout + done.stderr

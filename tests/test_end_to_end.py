@@ -81,7 +81,8 @@ def test_keyring_finds_the_backend(installed: Path) -> None:
 @native
 def test_the_installed_provider_is_the_pinned_version(installed: Path, lock: Pin, tmp_path: Path) -> None:
     (provider,) = installed.parent.glob(f"lib/*/site-packages/{PROVIDER}")
-    environ = {"HOME": str(tmp_path), "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
+    # Without TERM its help never ends.
+    environ = {"HOME": str(tmp_path), "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1", "TERM": "dumb"}
     assert f" v{lock.version}+" in run(provider, "-h", environ=environ)
 
 

@@ -112,7 +112,7 @@ def _provider(facts: _Facts, pinned: Pin, row: PinnedTarget) -> Json:
             ("tree:sha256", row.tree.sha256),
             ("tree:files", str(row.tree.files)),
             ("tree:bytes", str(row.tree.bytes)),
-            ("index-file", f"{row.index_file.name} sha256:{row.index_file.sha256}"),
+            *(("index-file", f"{file.name} sha256:{file.sha256}") for file in (row.index_file,) if file),
             ("dotnet-framework", facts.framework),
             *(("license-file", name) for name in LICENSE_FILES),
         ),

@@ -109,6 +109,11 @@ class _Order:
         return self.target.tree.bytes + _SLACK
 
     @property
+    def names(self) -> str:
+        """The files that would do."""
+        return " or ".join(filter(None, (self.target.asset.name, self.target.index_file.name)))
+
+    @property
     def record(self) -> Path:
         return self.settings.cache.record(self.target.tree.sha256, self.target.asset.name)
 
@@ -146,7 +151,7 @@ def obtain(pin: Pin, target: Keyed, settings: Settings, say: Say) -> Archive:
                 say(f"{name}: {reason}")
     raise SourceError(
         f"nobody could serve provider {pin.version} for {target.key}. {'. '.join(reasons)}. "
-        f"Get {order.target.asset.name} or {order.target.index_file.name} by other means, "
+        f"Get {order.names} by other means, "
         f"and name its folder in {ARCHIVE_VARIABLE}"
     )
 
@@ -176,10 +181,10 @@ def _from_folder(order: _Order) -> Archive:
     for base in (folder, folder / f"v{order.pin.version}"):
         if (path := base / asset.name).is_file():
             return order.asset(path, _checked(path, asset.sha256), str(path), cached=False)
-        if (path := base / index_file.name).is_file():
+        if index_file and (path := base / index_file.name).is_file():
             _checked(path, index_file.sha256)
             return order.index_file(path, str(path), cached=False)
-    raise Unavailable(f"{folder} holds neither {asset.name} nor {index_file.name}")
+    raise Unavailable(f"{folder} does not hold {order.names}")
 
 
 def _checked(path: Path, expected: str | None) -> str:
@@ -200,7 +205,7 @@ def _from_cache(order: _Order) -> Archive:
     known = asset.sha256 or cache.recall(order.record)
     if known and (path := cache.find(known)):
         return order.asset(path, known, f"cache, {asset.name}", cached=True)
-    if path := cache.find(index_file.sha256):
+    if index_file and (path := cache.find(index_file.sha256)):
         return order.index_file(path, f"cache, {index_file.name}", cached=True)
     raise Unavailable(f"{cache.root} does not have it yet")
 
@@ -218,6 +223,8 @@ def _from_release(order: _Order) -> Archive:
 
 def _from_index(order: _Order) -> Archive:
     settings, wanted = order.settings, order.target.index_file
+    if not wanted:
+        raise Unavailable("the pin names no file of an index")
     _need_network(order)
     config = configuration(settings.environ)
     reasons: list[str] = []

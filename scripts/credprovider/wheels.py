@@ -36,6 +36,7 @@ MODULES = (
     "__main__.py",
     "asking.py",
     "backend.py",
+    "caches.py",
     "child.py",
     "cli.py",
     "console.py",

@@ -1,0 +1,95 @@
+"""`artifacts-keyring`: log in ahead of an install, log out, and find out what is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Optional
+
+from . import __version__
+
+OK, FAILED, USAGE = 0, 1, 2
+
+_CODES = "exit codes: 0 done, 1 not done (a line says why), 2 bad input"
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run one command; return its exit code (0 done, 1 not done, 2 bad input)."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        print("artifacts-keyring: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="artifacts-keyring", description=__doc__, epilog=_CODES)
+    parser.add_argument("--version", action="version", version=f"artifacts-keyring {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    login = commands.add_parser("login", help="sign in to a feed, where you see the prompt", epilog=_CODES)
+    login.add_argument("url", help="the feed's index or upload URL")
+    login.set_defaults(run=_login)
+    logout = commands.add_parser("logout", help="remove what the provider has cached", epilog=_CODES)
+    logout.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    logout.set_defaults(run=_logout)
+    doctor = commands.add_parser("doctor", help="check the installation and, with URL, one look-up", epilog=_CODES)
+    doctor.add_argument("url", nargs="?", help="a feed to take a real look-up of; the answer is redacted")
+    doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _login(options: argparse.Namespace) -> int:
+    from . import feeds, lookup
+
+    feed = feeds.parse(options.url, os.environ)
+    if feed is None or feed.kind == "host":
+        return _no_feed(options.url)
+    try:
+        answer = lookup.find(options.url, os.environ, interactive=True, fresh=True)
+    except lookup.LookupFailed as error:
+        return _fail(str(error), FAILED)
+    if answer.credential is None:
+        print(f"{feed.index_url} is public: it needs no login")
+    else:
+        print(f"logged in to {feed.index_url} (user {answer.credential.username}); the provider keeps the token")
+    return OK
+
+
+def _logout(options: argparse.Namespace) -> int:
+    from . import caches
+
+    outcomes = list(caches.clear(os.environ, dry_run=options.dry_run))
+    for outcome in outcomes:
+        print(outcome.line, file=sys.stdout if outcome.gone else sys.stderr)
+    return OK if all(outcome.gone for outcome in outcomes) else FAILED
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from . import doctor, feeds
+
+    if options.url and feeds.parse(options.url, os.environ) is None:
+        return _no_feed(options.url)
+    checks = doctor.examine(os.environ, options.url)
+    for line in doctor.as_json(checks) if options.json else doctor.as_text(checks, sys.stdout, os.environ):
+        print(line)
+    return FAILED if any(check.ok is False for check in checks) else OK
+
+
+def _no_feed(url: str) -> int:
+    from .provider import without_user
+
+    return _fail(
+        f"{without_user(url)} is no feed that this backend knows; valid: "
+        "https://pkgs.dev.azure.com/ORG/_packaging/FEED/pypi/simple/; "
+        "for a server of your own, name its host in ARTIFACTS_KEYRING_HOSTS",
+        USAGE,
+    )
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"artifacts-keyring: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,186 @@
+"""The small command line, used as people use it, with the real provider and a whole Azure DevOps on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable, NamedTuple
+
+import pytest
+
+from artifacts_keyring import caches
+from tests.azure import AzureWorld, Feed
+from tests.conftest import ROOT
+
+PATH_VARIABLE = "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH"
+
+
+class Desk(NamedTuple):
+    """A person's place: a world, a feed in it, a home, and the variables of a shell there."""
+
+    world: AzureWorld
+    feed: Feed
+    home: Path
+    environ: dict[str, str]
+
+    def run(self, *arguments: str, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+        environ = {**self.environ, **more}
+        command = [sys.executable, "-m", "artifacts_keyring", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    @property
+    def caches(self) -> list[Path]:
+        return [cache.path for cache in caches.locate(self.environ) if cache.path.exists()]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, payload_tree: Callable[[str], Path]) -> Iterator[Desk]:
+    home = tmp_path / "home"
+    home.mkdir()
+    with AzureWorld() as world:
+        environ = {**world.environ(home), PATH_VARIABLE: str(payload_tree("linux-x64"))}
+        yield Desk(world, world.feed("org", "feed"), home, environ)
+
+
+def test_login_doctor_logout_doctor(desk: Desk) -> None:
+    url = desk.feed.url
+    first = desk.run("doctor", url, code=1)
+    assert f"✗ look-up: {url}: nothing found" in first.stdout and f"login {url}" in first.stdout
+
+    login = desk.run("login", url)
+    assert "devicelogin" in login.stderr and f"logged in to {url}" in login.stdout
+    assert len(desk.caches) == 2
+
+    second = desk.run("doctor", url, "--json")
+    (look_up,) = [check for check in json.loads(second.stdout) if check["name"] == "look-up"]
+    assert look_up["ok"] is True and "VssSessionToken" in look_up["detail"]
+    token = desk.world.token("org")
+    assert token and token not in login.stdout + login.stderr + second.stdout + second.stderr
+
+    dry = desk.run("logout", "--dry-run")
+    assert dry.stdout.count("would remove ") == 2 and len(desk.caches) == 2
+    wet = desk.run("logout")
+    assert wet.stdout.count("removed ") == 2 and desk.caches == []
+    assert desk.run("logout").stdout.count("nothing at ") == 2
+    desk.run("doctor", url, code=1)
+
+
+def test_a_second_login_needs_nobody(desk: Desk) -> None:
+    desk.run("login", desk.feed.url)
+    desk.world.forget()
+    assert "devicelogin" not in desk.run("login", desk.feed.url).stderr
+    assert [request.method for request in desk.world.requests] == ["GET", "GET"]
+
+
+def test_a_declined_login_says_so(desk: Desk) -> None:
+    desk.world.identity.refusal = "authorization_declined"
+    done = desk.run("login", desk.feed.url, code=1)
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("artifacts-keyring: ")]
+    assert "declined" in line
+
+
+def test_a_public_feed_needs_no_login(desk: Desk) -> None:
+    url = desk.world.feed("org", "open", public=True).url
+    assert desk.run("login", url).stdout == f"{url} is public: it needs no login\n"
+
+
+@pytest.mark.parametrize("command", ["login", "doctor"])
+@pytest.mark.parametrize("url", ["https://example.com/simple/", "nonsense"])
+def test_what_is_no_feed_is_refused(desk: Desk, command: str, url: str) -> None:
+    done = desk.run(command, url, code=2)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"artifacts-keyring: {url} is no feed") and "valid: " in line
+    assert desk.world.requests == []
+
+
+def test_a_password_in_a_url_is_not_repeated(desk: Desk) -> None:
+    done = desk.run("login", "https://me:hunter2@example.com/simple/", code=2)
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_doctor_redacts_what_the_environment_declares(desk: Desk) -> None:
+    entry = {"endpoint": desk.feed.url, "username": "me", "password": "hunter2"}
+    done = desk.run(
+        "doctor",
+        desk.feed.url,
+        ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS=json.dumps({"endpointCredentials": [entry]}),
+        HTTPS_PROXY="http://me:hunter2@127.0.0.1:9",
+    )
+    assert "(declared)" in done.stdout and "hunter2" not in done.stdout + done.stderr
+
+
+def test_doctor_says_what_is_missing(desk: Desk, tmp_path: Path) -> None:
+    done = desk.run("doctor", code=1, **{PATH_VARIABLE: str(tmp_path)})
+    assert "✗ provider: " in done.stdout and "name its folder" in done.stdout
+
+
+def test_doctor_finds_a_changed_payload(tmp_path: Path, wheel: Callable[[str], Path]) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(wheel("linux-x64")) as archive:
+        archive.extractall(tmp_path)
+    changed = tmp_path / "artifacts_keyring" / "bin" / "LICENSE"
+    command = [sys.executable, "-c", "from artifacts_keyring import doctor; print(doctor._integrity({}).ok)"]
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    seen = []
+    for text in (changed.read_bytes(), b"changed"):
+        changed.write_bytes(text)
+        done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=True)
+        seen.append(done.stdout.strip())
+    assert seen == ["True", "False"]
+
+
+def test_marks_and_colours_fit_the_terminal(desk: Desk) -> None:
+    plain = desk.run("doctor", PYTHONIOENCODING="ascii").stdout
+    assert "ok provider runs: version 2.0.5" in plain and "\033[" not in plain
+
+
+def test_the_command_line_imports_nothing_heavy_until_used() -> None:
+    code = (
+        "import sys, artifacts_keyring.cli; print(sorted({'httpx', 'keyring', 'subprocess', 'ssl'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("platform", "environ", "expected"),
+    [
+        ("linux", {"HOME": "h"}, ["h/.local/share/MicrosoftCredentialProvider", "h/.local/.IdentityService"]),
+        ("linux", {"HOME": "h", "XDG_DATA_HOME": "x"}, ["x/MicrosoftCredentialProvider", "h/.local/.IdentityService"]),
+        ("win32", {"LOCALAPPDATA": "l"}, ["l/MicrosoftCredentialProvider", "l/.IdentityService"]),
+        (
+            "darwin",
+            {"HOME": "h"},
+            [
+                "h/.local/share/MicrosoftCredentialProvider",
+                "h/Library/Application Support/MicrosoftCredentialProvider",
+                "h/.local/.IdentityService",
+            ],
+        ),
+    ],
+)
+def test_where_the_caches_are(platform: str, environ: dict[str, str], expected: list[str]) -> None:
+    assert [cache.path.parent.as_posix() for cache in caches.locate(environ, platform)] == expected
+
+
+def test_what_cannot_be_removed_is_said(tmp_path: Path) -> None:
+    place = tmp_path / ".local" / ".IdentityService" / "msal.cache"
+    place.mkdir(parents=True)  # a folder where the file should be: unlink refuses
+    outcomes = list(caches.clear({"HOME": str(tmp_path)}, dry_run=False, platform="linux"))
+    assert [outcome.gone for outcome in outcomes] == [True, False]
+    assert "remove it yourself" in outcomes[1].line
+
+
+def test_tokens_in_a_secret_service_are_left_and_named(tmp_path: Path) -> None:
+    place = tmp_path / ".local" / ".IdentityService" / "msal.cache"
+    place.parent.mkdir(parents=True)
+    place.touch()
+    outcomes = list(caches.clear({"HOME": str(tmp_path)}, dry_run=False, platform="linux"))
+    assert any(not outcome.gone and "secret service" in outcome.line for outcome in outcomes)
