@@ -34,8 +34,8 @@ def test_two_builds_in_other_circumstances_are_equal_to_the_byte(tmp_path: Path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "reproducible: every digest is equal" in done.stdout
     assert done.stdout.count("\n= ") == 2 * (1 + len(others)) + 1, done.stdout
-    for path in (tmp_path / "out").iterdir():
-        assert hashlib.sha256(path.read_bytes()).hexdigest() in done.stdout
+    for file in (tmp_path / "out").iterdir():
+        assert hashlib.sha256(file.read_bytes()).hexdigest() in done.stdout
 
 
 def test_a_difference_is_found_and_named(tmp_path: Path, wheel: Callable[[str], Path]) -> None:
