@@ -101,7 +101,7 @@ def refusal(service: str, environ: Mapping[str, str]) -> Optional[str]:
 def split(text: str) -> Optional[Address]:
     """Take a URL, or a host with or without port, apart; None for what is none. The user part is dropped."""
     scheme, authority, path = _cut(text)
-    if scheme not in _PORTS or _ambiguous(authority) or any(sign < " " for sign in path):
+    if scheme not in _PORTS or _ambiguous(authority) or any(map(_is_control, text)):
         return None
     host, port = _host_and_port(authority.rpartition("@")[2].lower())
     if not _is_host(host):
@@ -123,6 +123,10 @@ def _ambiguous(authority: str) -> bool:
     # in the user part; others do not.
     user = authority.rpartition("@")[0]
     return not authority.isprintable() or any(sign in authority for sign in "\\ ") or "[" in user or "]" in user
+
+
+def _is_control(sign: str) -> bool:
+    return sign < " " or sign == "\x7f"
 
 
 def _host_and_port(text: str) -> tuple[str, int]:
@@ -172,7 +176,8 @@ def _names_unicode(environ: Mapping[str, str]) -> bool:
 
 def is_vendors(host: str) -> bool:
     """Whether the provider takes *host* for Azure DevOps' own without being told."""
-    return host in SHARED_HOSTS or host.endswith(ORGANISATION_HOSTS)
+    # Organisations have ASCII names; of coded ones some are none at all, and not every client gets over that.
+    return host in SHARED_HOSTS or (host.endswith(ORGANISATION_HOSTS) and "xn--" not in host)
 
 
 def _is_ours(address: Address, environ: Mapping[str, str]) -> bool:
@@ -244,7 +249,7 @@ def _segments(path: str) -> Optional[tuple[str, ...]]:
 
 
 def _is_segment(part: str) -> bool:
-    return part not in (".", "..") and not any(sign < " " or sign in "/\\" for sign in part)
+    return part not in (".", "..") and not any(_is_control(sign) or sign in "/\\" for sign in part)
 
 
 def _feed(address: Address, place: Place) -> Feed:

@@ -252,7 +252,7 @@ def test_names_of_old(environ: dict[str, str], expected: str | None) -> None:
 MALFORMED = [
     ("{", 1, 2),
     ('{"endpointCredentials": [{"endpoint": "hunter2" "username": 1}]}', 1, 49),
-    ('{"endpointCredentials":\n[{"password": "hunter2",\n}]}', 3, 1),
+    ('{"endpointCredentials":\n[{"password": "hunter2"\n"x"}]}', 3, 1),
     ('{"endpointCredentials": [{"password": "hunter2\\q"}]}', 1, 47),
     ('{"endpointCredentials": [{"password": "hunter2\n"}]}', 1, 47),
     ("hunter2", 1, 1),
