@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import environment
+import environment  # noqa: E402 - its folder is put on sys.path above
 
 PEERS = {"predecessor": ["artifacts-keyring==2.0.0rc5"], "nofuss": ["artifacts-keyring-nofuss"], "bare": ["keyring"]}
 FOREIGN = "https://example.invalid/simple/"
