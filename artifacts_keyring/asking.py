@@ -88,7 +88,7 @@ def _ask(session: _Session, interactive: Optional[bool]) -> Optional[Credential]
         status = _anonymous(session, probe)
         if status is not None and status.admitted:
             return None
-        reply = _checked(session, probe, answering(), status)
+        reply = _checked(session, probe, _heard(session, answering, status), status)
         return reply.credential or _login(session, probe, reply, status, interactive)
 
 
@@ -106,6 +106,21 @@ def _start(session: _Session, stack: contextlib.ExitStack) -> Callable[[], Reply
         raise failure
 
     return fail
+
+
+def _heard(session: _Session, answering: Callable[[], Reply], status: Optional[Status]) -> Reply:
+    try:
+        return answering()
+    except ProviderError as error:
+        # A host beyond Azure's own that cannot be reached kills the provider without a word (azure.md, 11).
+        if error.silent and status is not None and status.unreachable:
+            raise NoCredential(_cut_off(session, status.detail)) from error
+        raise
+
+
+def _cut_off(session: _Session, reason: str) -> str:
+    url = session.feed.index_url
+    return f"{url} cannot be reached ({reason}): check network, proxy and certificates with `{COMMAND} doctor {url}`"
 
 
 def _anonymous(session: _Session, probe: Probe) -> Optional[Status]:
@@ -160,12 +175,13 @@ def _login(
 
 def _obstacle(session: _Session, reply: Reply, status: Optional[Status]) -> str:
     """Why a sign-in would be in vain, or the empty string."""
-    url, doctor = session.feed.index_url, f"`{COMMAND} doctor {session.feed.index_url}`"
+    url = session.feed.index_url
     if status is not None and status.broken:
         return f"{url} answers {status.code} {status.detail}".rstrip() + ": try again later"
     if reply.offline and (status is None or status.unreachable):
-        reason = status.detail if status is not None else reply.reason
-        return f"{url} cannot be reached ({reason}): check network, proxy and certificates with {doctor}"
+        return _cut_off(session, status.detail if status is not None else reply.reason)
+    if session.feed.scheme != "https":
+        return f"{url} has no sign-in, which goes over https only: declare a token for it in {EXTERNAL_ENDPOINTS[0]}"
     declaring = in_force(session.environ, DECLARING)
     if declaring:
         reason = f" ({reply.reason})" if reply.reason else ""

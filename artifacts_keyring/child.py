@@ -17,6 +17,7 @@ STDERR_KEPT = 256 * 1024
 _CHUNK = 64 * 1024
 _POLL = 0.25  # seconds; only a grandchild that holds our pipes makes us wait that long
 _GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+_LAST_WORDS = 1.0  # seconds for the readers after its end
 
 # Ends process $1 when our end of its stdin is closed without a word: then we are gone, by whatever
 # signal. A signal handler of ours would be the client's business, a preexec_fn is unsafe with threads.
@@ -87,11 +88,8 @@ class Child:
         if self._process.poll() is None:
             _end(self._process)
         for reader in self._readers:
-            reader.join(_POLL)
+            reader.join(_LAST_WORDS)
         self._on_stderr = _ignore  # a browser it opened may still hold the pipe
-        for pipe, reader in zip((self._process.stdout, self._process.stderr), self._readers):
-            if pipe is not None and not reader.is_alive():
-                pipe.close()
         if self._guard is not None:
             _dismiss(self._guard)
             self._guard = None
@@ -124,11 +122,11 @@ class Child:
 
 
 def _pieces(pipe: Optional[IO[bytes]]) -> Iterator[bytes]:
-    """What comes through *pipe*, as soon as it comes, until it closes."""
+    """What comes through *pipe*, as soon as it comes, until it closes; then closed here too."""
     if pipe is None:
         return
     descriptor = pipe.fileno()
-    with contextlib.suppress(OSError):
+    with pipe, contextlib.suppress(OSError):
         while True:
             data = os.read(descriptor, _CHUNK)
             if not data:

@@ -37,7 +37,11 @@ _CA_FILES = ("REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
 
 
 class ProviderError(Exception):
-    """The provider cannot run or gave no usable answer: one line for users."""
+    """The provider cannot run or gave no usable answer: one line for users. silent: it left no hint at all."""
+
+    def __init__(self, message: str, silent: bool = False) -> None:
+        super().__init__(message)
+        self.silent = silent
 
 
 class Program(NamedTuple):
@@ -192,7 +196,7 @@ class Run:
         if output.code == 2:
             return Reply(None, reasons.login_reason(stderr) or "", reasons.offline(stderr))
         if output.code != 0:
-            raise ProviderError(_died(output.code, stderr, self._environ))
+            raise _died(output.code, stderr, self._environ)
         return Reply(parse(output.stdout))
 
     def _late(self, stderr: str) -> str:
@@ -259,29 +263,31 @@ def _not_started(program: Program, error: OSError) -> str:
     return f"{program.command[0]} cannot be started ({error.strerror}): {_CHECK}"
 
 
-def _died(code: int, stderr: str, environ: Mapping[str, str]) -> str:
+def _died(code: int, stderr: str, environ: Mapping[str, str]) -> ProviderError:
     known = reasons.startup_reason(stderr)
     if known:
-        return f"the credential provider cannot run: {known}"
+        return ProviderError(f"the credential provider cannot run: {known}")
     if code < 0:
-        return f"the credential provider was ended by signal {-code}: try again, or {_CHECK}"
+        return ProviderError(f"the credential provider was ended by signal {-code}: try again, or {_CHECK}")
     words = reasons.login_reason(stderr) or reasons.unprefixed_words(stderr)
     if code == 255 and not words:
-        return f"the credential provider died without a word (exit code 255): {_silent_death(environ)}"
-    return f"the credential provider failed with exit code {code}" + (f" ({words})" if words else "") + f": {_CHECK}"
+        return _silent_death(environ)
+    hint = f" ({words})" if words else ""
+    return ProviderError(f"the credential provider failed with exit code {code}{hint}: {_CHECK}")
 
 
-def _silent_death(environ: Mapping[str, str]) -> str:
+def _silent_death(environ: Mapping[str, str]) -> ProviderError:
     """Which of the known reasons for exit code 255 it was, as far as can be seen (azure.md, 11)."""
     import tempfile
 
-    shared = Path(tempfile.gettempdir()) / ".dotnet"
+    what = "the credential provider died without a word (exit code 255): "
+    shared, home = Path(tempfile.gettempdir(), ".dotnet"), Path(environ.get("HOME") or Path.home())
     if shared.exists() and not os.access(shared, os.W_OK | os.X_OK):
-        return f"{shared} is not writable for you, make it so"
-    home = Path(environ.get("HOME") or Path.home())
+        return ProviderError(f"{what}{shared} is not writable for you, make it so")
     if not home.is_dir() or not os.access(home, os.W_OK):
-        return f"HOME={home} is not a folder that you may write to, set HOME to one"
-    return f"its folder {shared} or HOME cannot be written, or the host of the feed cannot be reached; {_CHECK}"
+        return ProviderError(f"{what}HOME={home} is not a folder that you may write to, set HOME to one")
+    guess = f"its folder {shared} or HOME cannot be written, or the host of the feed cannot be reached; {_CHECK}"
+    return ProviderError(what + guess, silent=True)
 
 
 class CredentialProvider:

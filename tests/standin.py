@@ -36,6 +36,7 @@ BEHAVIOURS = {
     "coreclr": "err(b'Failed to create CoreCLR, HRESULT: 0x8007000E\\n'); sys.exit(137)",
     "old-dotnet": "err(b'You must install or update .NET to run this application.\\n'); sys.exit(150)",
     "prompt": "err(PROMPT); wait_for('signed-in'); answer('user', 'signed-in')",
+    "browser": "browser(); answer('user', 'from-browser')",
     "declined": "err(b'[Verbose] [CredentialProvider]x\\n\\tErrorCode: authorization_declined\\n'); sys.exit(2)",
 }
 
@@ -50,6 +51,10 @@ def err(data):
         data = data[os.write(2, data):]
 def answer(user, password):
     out(json.dumps({{"Username": user, "Password": password}}).encode() + b"\\n")
+def browser():
+    pid = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "120")
+    with open(os.path.join(FOLDER, "browser"), "w") as file:
+        file.write(str(pid))
 def wait_for(name):
     while not os.path.exists(os.path.join(FOLDER, name)):
         time.sleep(0.01)

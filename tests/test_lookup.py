@@ -15,7 +15,7 @@ from typing import Callable, Optional
 
 import pytest
 
-from artifacts_keyring import asking, lookup, memory
+from artifacts_keyring import asking, locking, lookup, memory
 from artifacts_keyring.credential import Credential
 from tests import standin
 from tests.azure import AzureWorld, Feed
@@ -302,6 +302,22 @@ def test_declared_credentials_that_leave_this_feed_out_are_named(place: Place, f
         lookup.find(feed.url, place.environ, interactive=True)
 
 
+def test_a_host_of_the_users_own_that_cannot_be_reached_is_named(place: Place) -> None:
+    place.stand_in("silent-255")
+    place.environ |= {"ARTIFACTS_KEYRING_HOSTS": "tfs.corp.test", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    url = "https://tfs.corp.test/tfs/Main/_packaging/f/pypi/simple/"
+    with pytest.raises(lookup.LookupFailed, match=f"{url} cannot be reached"):
+        lookup.find(url, place.environ, interactive=True)
+
+
+def test_a_feed_over_http_has_no_sign_in(place: Place, feed: Feed) -> None:
+    place.stand_in("nothing")
+    url = f"http://127.0.0.1:{place.world.server.server_port}/org/_packaging/feed/pypi/simple/"
+    place.environ["ARTIFACTS_KEYRING_HOSTS"] = "127.0.0.1"
+    with pytest.raises(lookup.LookupFailed, match="over https only: declare a token"):
+        lookup.find(url, place.environ, interactive=True)
+
+
 def test_an_unexpected_error_is_one_line_and_never_an_exception(
     place: Place, feed: Feed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -440,8 +456,6 @@ def test_ten_clients_with_cold_caches_get_one_prompt(place: Place, feed: Feed, r
 def test_who_waits_for_anothers_login_gives_up_at_the_deadline(
     place: Place, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from artifacts_keyring import locking
-
     stand_in = place.stand_in("nothing")
     monkeypatch.setattr(asking, "login_timeout", lambda _environ: 0.5)
     held, done = threading.Event(), threading.Event()
@@ -461,6 +475,19 @@ def test_who_waits_for_anothers_login_gives_up_at_the_deadline(
         done.set()
         thread.join()
     assert len(stand_in.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "platform", "path"),
+    [
+        ({"HOME": "/h"}, "linux", "/h/.cache/artifacts-keyring/login.lock"),
+        ({"HOME": "/h", "XDG_CACHE_HOME": "/c"}, "linux", "/c/artifacts-keyring/login.lock"),
+        ({"HOME": "/h"}, "darwin", "/h/Library/Caches/artifacts-keyring/login.lock"),
+        ({"LOCALAPPDATA": "/l"}, "win32", "/l/artifacts-keyring/login.lock"),
+    ],
+)
+def test_where_the_lock_is(environ: dict[str, str], platform: str, path: str) -> None:
+    assert locking.lock_path(environ, platform) == Path(path)
 
 
 def test_a_login_goes_on_where_no_lock_file_can_be_made(place: Place, feed: Feed) -> None:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -304,7 +305,10 @@ def test_a_file_for_another_machine_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_the_provider_does_not_outlive_its_client(tmp_path: Path, number: signal.Signals) -> None:
     stand_in = standin.make(tmp_path, "hang")
-    code = "import sys; from tests.test_provider import *; ask(standin.StandIn(Path(sys.argv[1])))"
+    code = (
+        "import sys; from tests.test_provider import *; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "ask(standin.StandIn(Path(sys.argv[1])))"
+    )
     client = subprocess.Popen(
         [sys.executable, "-c", code, str(stand_in.path)],
         cwd=ROOT,
@@ -322,6 +326,23 @@ def test_the_provider_does_not_outlive_its_client(tmp_path: Path, number: signal
     finally:
         client.kill()
         client.wait()
+
+
+def test_a_browser_that_keeps_our_pipes_open_does_not_keep_us(tmp_path: Path) -> None:
+    try:
+        began = time.monotonic()
+        assert ask(standin.make(tmp_path, "browser")).credential == ("user", "from-browser")
+        assert time.monotonic() - began < 30
+    finally:
+        os.kill(int((tmp_path / "browser").read_text()), signal.SIGKILL)
+
+
+def test_no_thread_or_process_is_left(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    ask(standin.make(tmp_path, "nothing"))
+    assert set(threading.enumerate()) <= before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 # What of it is shown
