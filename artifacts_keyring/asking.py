@@ -203,11 +203,10 @@ def _signed_in(session: _Session) -> Credential:
     deadline = time.monotonic() + login_timeout(session.environ)
     program = provider.locate(session.environ)
     try:
-        with locking.login_lock(session.environ, deadline, lambda: _say_waiting(session)) as waited:
-            reply = _after_others(session, program) if waited else Reply(None)
-            if reply.credential is None:
-                query = Query(session.feed.index_url, interactive=True, timeout=max(0.0, deadline - time.monotonic()))
-                reply = provider.run(program, query, session.environ)
+        with locking.login_lock(session.environ, deadline, lambda: _say_waiting(session)):
+            # If another process had to be waited for, its sign-in is in the cache now, and nobody is asked.
+            query = Query(session.feed.index_url, interactive=True, timeout=max(0.0, deadline - time.monotonic()))
+            reply = provider.run(program, query, session.environ)
     except locking.LockTimeout:
         raise NoCredential(
             "another process has been waiting for its sign-in all the time: finish that one, then try again"
@@ -219,12 +218,6 @@ def _signed_in(session: _Session) -> Credential:
             f"try again with `{COMMAND} login {session.feed.index_url}`"
         )
     return reply.credential
-
-
-def _after_others(session: _Session, program: provider.Program) -> Reply:
-    """Somebody else has signed in meanwhile: the cache may now answer."""
-    query = Query(session.feed.index_url, timeout=timeout(session.environ))
-    return provider.run(program, query, session.environ)
 
 
 def _say_waiting(session: _Session) -> None:

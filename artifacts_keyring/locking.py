@@ -34,8 +34,8 @@ def lock_path(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
 
 
 @contextlib.contextmanager
-def login_lock(environ: Mapping[str, str], deadline: float, waiting: Callable[[], None]) -> Iterator[bool]:
-    """Hold the lock; the value says whether another process had it meanwhile.
+def login_lock(environ: Mapping[str, str], deadline: float, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock.
 
     deadline: on time.monotonic(). waiting() is called once if we have to wait. Raises LockTimeout.
     Where no lock file can be made, the login goes on without.
@@ -44,10 +44,11 @@ def login_lock(environ: Mapping[str, str], deadline: float, waiting: Callable[[]
         descriptor = _open(lock_path(environ))
     except OSError as error:
         log.write(environ, f"no login lock: {error}")
-        yield False
+        yield
         return
     try:
-        yield _acquire(descriptor, deadline, waiting)
+        _acquire(descriptor, deadline, waiting)
+        yield
     finally:
         os.close(descriptor)  # releases it too
 
@@ -57,14 +58,14 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
 
 
-def _acquire(descriptor: int, deadline: float, waiting: Callable[[], None]) -> bool:
+def _acquire(descriptor: int, deadline: float, waiting: Callable[[], None]) -> None:
     if _try(descriptor):
-        return False
+        return
     waiting()
     while time.monotonic() < deadline:
         time.sleep(_PAUSE)
         if _try(descriptor):
-            return True
+            return
     raise LockTimeout
 
 
