@@ -135,7 +135,7 @@ def test_the_default_index_is_pips_own_knowledge(tmp_path: Path) -> None:
     environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PIP_CONFIG_FILE": os.devnull}
     shown = subprocess.run(
         [sys.executable, "-m", "pip", "download", "--isolated", "--help"],
-        env={**environ, "COLUMNS": "40"}, capture_output=True, text=True, check=True,
+        env={**environ, "COLUMNS": "60"}, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     (default,) = index.configuration(environ).indexes
     assert default.startswith("https://")
