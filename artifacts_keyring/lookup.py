@@ -72,7 +72,7 @@ def find(
         if declared is not None:
             return Answer(declared, "declared")
     if feed.kind == "host":
-        return Answer(MEMORY.on_host(feed.host, feed.port), "memory")
+        return Answer(MEMORY.on_host(_server(feed), feed.port), "memory")
     if fresh:
         return _ask(feed, environ, interactive)
     with MEMORY.turn(_organisation(feed)):
@@ -88,8 +88,13 @@ def _declared(feed: feeds.Feed, environ: Mapping[str, str]) -> Optional[Credenti
     return credential
 
 
+def _server(feed: feeds.Feed) -> str:
+    # With the scheme: what was found over https is never handed out for http.
+    return f"{feed.scheme}://{feed.host}"
+
+
 def _organisation(feed: feeds.Feed) -> tuple[Hashable, ...]:
-    return feed.host, feed.port, feed.organisation
+    return _server(feed), feed.port, feed.organisation
 
 
 def _page(feed: feeds.Feed) -> tuple[Hashable, ...]:

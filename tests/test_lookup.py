@@ -15,7 +15,7 @@ from typing import Callable, Optional
 
 import pytest
 
-from artifacts_keyring import asking, locking, lookup, memory
+from artifacts_keyring import asking, feeds, locking, lookup, memory
 from artifacts_keyring.credential import Credential
 from tests import standin
 from tests.azure import AzureWorld, Feed
@@ -496,3 +496,12 @@ def test_a_login_goes_on_where_no_lock_file_can_be_made(place: Place, feed: Feed
     (place.folder / "file").touch()
     place.environ["XDG_CACHE_HOME"] = str(place.folder / "file" / "below")
     assert lookup.find(feed.url, place.environ, interactive=True).credential == ("VssSessionToken", token)
+
+
+def test_what_was_found_over_https_is_not_handed_out_for_http(place: Place, feed: Feed) -> None:
+    secure = feeds.parse(feed.url, place.environ)
+    assert secure is not None
+    lookup.MEMORY.found(lookup._organisation(secure), Credential("me", "secret"))
+    assert place.look_up("https://pkgs.dev.azure.com") == Credential("me", "secret")
+    place.environ["ARTIFACTS_KEYRING_INSECURE_HOSTS"] = "pkgs.dev.azure.com"
+    assert place.look_up("http://pkgs.dev.azure.com") is None
