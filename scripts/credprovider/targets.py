@@ -57,7 +57,7 @@ class Target:
 
 
 _MACOS = r"macosx-\d+(\.\d+)?-"
-_GLIBC = "glibc 2.23 or newer, OpenSSL"
+_GLIBC = "glibc 2.23 or newer, libstdc++, OpenSSL"
 # CoreCLR runs on Windows 10 / Server 2016 and newer only.
 _WINDOWS = "Windows 10, Windows Server 2016 or newer"
 
