@@ -1,0 +1,206 @@
+"""May this commit be released? What git, the version and the changelog say, and what follows from it.
+
+Everything here is a decision about a State; `gather` is the only place that looks at a tree.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+
+from credprovider.errors import BuildError
+
+VERSION_FILE = "artifacts_keyring/__init__.py"
+CHANGELOG = "CHANGELOG.md"
+MAIN = "main"
+REF_VARIABLE = "GITHUB_REF"
+DRY_VARIABLE = "RELEASE_DRY_RUN"
+
+_VERSION = re.compile(r'^__version__\s*(?::\s*[\w.]+\s*)?=\s*["\']([^"\']*)["\']', re.MULTILINE)
+_HEADING = re.compile(r"^## (?P<version>\S+)(?: \((?P<date>[^)]*)\))?\s*$", re.MULTILINE)
+_DATE = re.compile(r"20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
+_SHOWN = 5
+
+
+class RefusedError(BuildError):
+    """This commit may not be released, or the release is not the one that was meant."""
+
+    exit_code = 24
+
+
+class StepError(BuildError):
+    """A command that a release has to pass did not."""
+
+    exit_code = 25
+
+
+@dataclass(frozen=True)
+class Section:
+    """A version's part of the changelog. date: what stands in brackets behind the version, or empty."""
+
+    version: str
+    date: str
+    text: str
+
+
+@dataclass(frozen=True)
+class State:
+    """All that decides about a release.
+
+    version: what the package says. sections: the changelog, newest first. changes: what git says is
+    not committed. branch: empty where HEAD is on none. tags: all that exist here. tag: the one that
+    this run was started for, if it was for one.
+    """
+
+    version: str
+    sections: tuple[Section, ...]
+    changes: tuple[str, ...]
+    commit: str
+    branch: str
+    tags: frozenset[str]
+    tag: str = ""
+
+    @property
+    def wanted(self) -> str:
+        """The tag that belongs to the version."""
+        return f"v{self.version}"
+
+
+def sections(changelog: str) -> tuple[Section, ...]:
+    """The versions of a changelog, in its order."""
+    found = list(_HEADING.finditer(changelog))
+    ends = [each.start() for each in found[1:]] + [len(changelog)]
+    return tuple(
+        Section(each["version"], each["date"] or "", changelog[each.end() : end].strip())
+        for each, end in zip(found, ends)
+    )
+
+
+def gather(root: Path, environ: Mapping[str, str]) -> State:
+    """The state of the tree at `root`. Raises RefusedError where it is no git checkout or names no version."""
+    source = (root / VERSION_FILE).read_text(encoding="utf-8")
+    found = _VERSION.search(source)
+    if not found:
+        raise RefusedError(f'{VERSION_FILE} has no line __version__ = "…"; write the version there')
+    return State(
+        version=found[1],
+        sections=sections((root / CHANGELOG).read_text(encoding="utf-8")),
+        changes=tuple(_git(root, "status", "--porcelain").splitlines()),
+        commit=_git(root, "rev-parse", "HEAD").strip(),
+        branch=_git(root, "branch", "--show-current").strip(),
+        tags=frozenset(_git(root, "tag", "--list").split()),
+        tag=_tag_of(environ.get(REF_VARIABLE, "")),
+    )
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout
+    except FileNotFoundError:
+        raise RefusedError("git is not on PATH; a release is made from a git checkout; install git") from None
+    except subprocess.CalledProcessError as error:
+        said = " ".join(error.stderr.split())
+        raise RefusedError(f"git {arguments[0]} failed ({said}); a release is made from a git checkout") from None
+
+
+def _tag_of(ref: str) -> str:
+    return ref.removeprefix("refs/tags/") if ref.startswith("refs/tags/") else ""
+
+
+# --- deciding
+
+
+def objections(state: State) -> tuple[str, ...]:
+    """Why this state may not be released: one line each, with what to do. Empty when it may."""
+    return (*_of_tree(state), *_of_version(state), *_of_changelog(state), *_of_tags(state))
+
+
+def _of_tree(state: State) -> Iterator[str]:
+    if state.changes:
+        names = [line[3:] for line in state.changes[:_SHOWN]]
+        more = f" and {len(state.changes) - _SHOWN} more" if len(state.changes) > _SHOWN else ""
+        yield (
+            f"{', '.join(names)}{more}: not committed, and a release is what a commit holds; "
+            "commit, ignore or remove what `git status` lists"
+        )
+    if state.branch != MAIN and not state.tag:
+        where = f"branch {state.branch}" if state.branch else "no branch"
+        yield f"HEAD is on {where}; releases are cut from {MAIN}; merge, and `git switch {MAIN}`"
+
+
+def _of_version(state: State) -> Iterator[str]:
+    try:
+        plain = str(Version(state.version))
+    except InvalidVersion:
+        yield f"{state.version!r} in {VERSION_FILE} is no version; valid: such as 3.0.0 or 3.1.0rc1; correct it"
+        return
+    if plain != state.version:
+        yield f"{state.version!r} in {VERSION_FILE} would be published as {plain}; write {plain}"
+    if Version(state.version).local:
+        yield f"{state.version!r} in {VERSION_FILE} has a local part, which no index takes; remove it"
+
+
+def _of_changelog(state: State) -> Iterator[str]:
+    if not state.sections:
+        yield f"{CHANGELOG} has no heading such as `## {state.version} (2026-11-23)`; write one"
+        return
+    newest = state.sections[0]
+    if newest.version != state.version:
+        yield (
+            f"{CHANGELOG} begins with {newest.version}, {VERSION_FILE} says {state.version}; "
+            "make them one: the changelog's first heading is the version being released"
+        )
+    if not _DATE.fullmatch(newest.date):
+        seen = f"({newest.date})" if newest.date else "no date"
+        yield f"{newest.version} has {seen} in {CHANGELOG}; valid: such as (2026-11-23); write the day of the release"
+    if not newest.text:
+        yield f"{newest.version} in {CHANGELOG} says nothing of what changed; its text becomes the release notes"
+
+
+def _of_tags(state: State) -> Iterator[str]:
+    if state.tag and state.tag != state.wanted:
+        yield f"this run is for the tag {state.tag}, the tree says {state.version}; tag the commit that says so"
+    if not state.tag and state.wanted in state.tags:
+        yield f"the tag {state.wanted} is there already; raise the version in {VERSION_FILE} and in {CHANGELOG}"
+    newer = [tag for tag in state.tags if _is_later(tag, state)]
+    if newer:
+        yield f"{max(newer)} is there already and is not older than {state.version}; raise the version above it"
+
+
+def _is_later(tag: str, state: State) -> bool:
+    try:
+        return tag != state.wanted and Version(tag.removeprefix("v")) >= Version(state.version)
+    except InvalidVersion:
+        return False
+
+
+def previous(state: State) -> str | None:
+    """The version of the newest tag below this version, or None where there is none."""
+    older = [tag.removeprefix("v") for tag in state.tags if tag.startswith("v") and _is_earlier(tag, state)]
+    return max(older, key=Version, default=None)
+
+
+def _is_earlier(tag: str, state: State) -> bool:
+    try:
+        return Version(tag.removeprefix("v")) < Version(state.version)
+    except InvalidVersion:
+        return False
+
+
+def notes(state: State) -> str:
+    """The release notes: the changelog's part for this version. Raises RefusedError if there is none."""
+    for section in state.sections:
+        if section.version == state.version:
+            return f"{section.text}\n"
+    raise RefusedError(f"{CHANGELOG} has no heading for {state.version}; write `## {state.version} (DATE)` there")
+
+
+def tag_commands(state: State) -> tuple[str, ...]:
+    """What a maintainer types to release this commit; release.yml does the rest."""
+    sign = f'git tag --sign {state.wanted} --message "artifacts-keyring {state.version}" {state.commit}'
+    return (sign, f"git push origin {state.wanted}")
