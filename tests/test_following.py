@@ -1,0 +1,82 @@
+"""Following the provider: what the release page says of its newest release, and what comes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from credprovider import following
+from credprovider.download import Patience
+from credprovider.pin import Pin
+from credprovider.release import ReleaseError
+
+from tests.conftest import ROOT
+from tests.release_api import PROJECT, ReleasePage, release_page
+from tests.servers import content
+
+QUICK = Patience(attempts=1, first_contact=1, pause=0.01, longest_pause=1.0, total=10.0)
+
+
+@pytest.fixture
+def page() -> Iterator[ReleasePage]:
+    with release_page() as made:
+        yield made
+
+
+def publish(page: ReleasePage, version: str) -> None:
+    answer = json.dumps(page.release(version, [])).encode()
+    page.api.answers[f"/repos/{PROJECT}/releases/latest"] = content(answer, "application/json; charset=utf-8")
+
+
+def follow(page: ReleasePage, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "scripts/follow.py", "--api", page.api.url, *arguments]
+    clean = {name: value for name, value in os.environ.items() if name != "GITHUB_OUTPUT"}
+    return subprocess.run(command, cwd=ROOT, env={**clean, **environ}, capture_output=True, text=True, check=False)
+
+
+def test_the_newest_release_is_asked_for(page: ReleasePage) -> None:
+    publish(page, "2.1.0")
+    assert following.newest(page.api.url, PROJECT, {}, QUICK) == "2.1.0"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"tag_name": 3}', '{"tag_name": "v"}', '{"tag_name": "v1 && x"}'])
+def test_an_answer_without_a_version_is_refused(text: str) -> None:
+    with pytest.raises(ReleaseError, match="look at"):
+        following.parse(text)
+
+
+def test_only_a_newer_version_counts(lock: Pin) -> None:
+    assert following.is_newer("999.0", lock)
+    assert not following.is_newer(lock.version, lock) and not following.is_newer("0.1", lock)
+
+
+def test_nothing_that_was_said_is_markup_in_the_pull_request(lock: Pin) -> None:
+    text = following.body("9.9", lock, "a\n````\n[x](y)\n")
+    assert text.endswith("`````text\na\n````\n[x](y)\n`````\n") and lock.version in text
+
+
+def test_the_pinned_version_is_the_newest(page: ReleasePage, lock: Pin, tmp_path: Path) -> None:
+    publish(page, lock.version)
+    output = tmp_path / "output"
+    done = follow(page, "--write", "--body", str(tmp_path / "pin.md"), GITHUB_OUTPUT=str(output))
+    assert done.returncode == 0 and "nothing to do" in done.stdout, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_newer_release_is_given_to_pin_and_its_refusal_stops_the_run(page: ReleasePage, tmp_path: Path) -> None:
+    publish(page, "999.0.0")
+    output = tmp_path / "output"
+    done = follow(page, "--write", "--body", str(tmp_path / "pin.md"), GITHUB_OUTPUT=str(output))
+    assert done.returncode == ReleaseError.exit_code and "there is no such release" in done.stderr, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_run_learns_the_version(tmp_path: Path) -> None:
+    following.tell_run("2.1.0", {})
+    following.tell_run("2.1.0", {"GITHUB_OUTPUT": str(tmp_path / "output")})
+    assert (tmp_path / "output").read_text() == "version=2.1.0\n"
