@@ -108,6 +108,7 @@ class AzureWorld:
     def adopt(self, other: AzureWorld) -> None:
         """Honour every token that `other` has given out, so that caches filled there are good here."""
         self._tokens.update(other._tokens)
+        self._numbers = other._numbers  # a new token must never be spelt like one of the other's, revoked by now
         self.identity.access_tokens.update(other.identity.access_tokens)
 
     def environ(self, home: Path) -> dict[str, str]:
