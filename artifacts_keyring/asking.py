@@ -6,12 +6,12 @@ import contextlib
 import math
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
 from . import console, declared, locking, log, provider
 from .credential import Credential
 from .feeds import Feed
-from .provider import ProviderError, Query, Reply
+from .provider import ProviderError, Query, Reply, Run
 from .variables import DECLARING, EXTERNAL_ENDPOINTS, TIMEOUT, in_force
 
 if TYPE_CHECKING:
@@ -88,29 +88,41 @@ def _ask(session: _Session, interactive: Optional[bool]) -> Optional[Credential]
         status = _anonymous(session, probe)
         if status is not None and status.admitted:
             return None
+        _check_ahead(session, probe, answering, status)
         reply = _checked(session, probe, _heard(session, answering, status), status)
         return reply.credential or _login(session, probe, reply, status, interactive)
 
 
-def _start(session: _Session, stack: contextlib.ExitStack) -> Callable[[], Reply]:
-    """Start the provider; the function returned waits for its answer, or says why there is none."""
+class _NotStarted:
+    """In place of a provider that could not be started: a public feed needs none, so nobody wants to hear of it yet."""
+
+    def __init__(self, failure: ProviderError) -> None:
+        self._failure = failure
+
+    def first_words(self) -> None:
+        """Nothing."""
+
+    def reply(self) -> Reply:
+        """Raises what the failure was."""
+        raise self._failure
+
+
+_Answering = Union[Run, _NotStarted]
+
+
+def _start(session: _Session, stack: contextlib.ExitStack) -> _Answering:
     query = session.query()
     try:
         program = provider.locate(session.environ)
         show = stack.enter_context(provider.screen(session.environ, query))
-        return stack.enter_context(provider.start(program, query, session.environ, show)).reply
+        return stack.enter_context(provider.start(program, query, session.environ, show))
     except ProviderError as error:
-        failure = error  # a public feed needs no provider: nobody wants to hear of it there
-
-    def fail() -> Reply:
-        raise failure
-
-    return fail
+        return _NotStarted(error)
 
 
-def _heard(session: _Session, answering: Callable[[], Reply], status: Optional[Status]) -> Reply:
+def _heard(session: _Session, answering: _Answering, status: Optional[Status]) -> Reply:
     try:
-        return answering()
+        return answering.reply()
     except ProviderError as error:
         # A host beyond Azure's own that cannot be reached kills the provider without a word (azure.md, 11).
         if error.silent and status is not None and status.unreachable:
@@ -132,9 +144,20 @@ def _anonymous(session: _Session, probe: Probe) -> Optional[Status]:
     return status
 
 
+def _check_ahead(session: _Session, probe: Probe, answering: _Answering, status: Optional[Status]) -> None:
+    """Check what the provider has said while it ends; the probe remembers the outcome."""
+    credential = answering.first_words()
+    if credential is not None and _checkable(status):
+        _refused(session, probe, credential)
+
+
+def _checkable(status: Optional[Status]) -> bool:
+    return status is None or not (status.unreachable or status.broken)
+
+
 def _checked(session: _Session, probe: Probe, reply: Reply, status: Optional[Status]) -> Reply:
     """*reply* if its credential works, or nobody can tell; else what a renewal brings."""
-    if reply.credential is None or (status is not None and (status.unreachable or status.broken)):
+    if reply.credential is None or not _checkable(status):
         return reply
     if not _refused(session, probe, reply.credential):
         return reply

@@ -59,6 +59,7 @@ class Child:
         self._stdout = bytearray()
         self._stderr = bytearray()
         self._on_stderr = on_stderr
+        self._spoke = threading.Event()  # there is something on stdout, or never will be
         self._ended = threading.Event()  # nothing more is expected on stdout
         self._guard = _guard(self._process.pid)
         self._readers = [_thread(self._read_stdout), _thread(self._read_stderr)]
@@ -68,14 +69,22 @@ class Child:
         """Its process id."""
         return self._process.pid
 
+    def heard(self, deadline: float) -> bytes:
+        """What it has said on stdout, once it has begun to, has ended or *deadline* is reached; it may go on."""
+        self._await(self._spoke, deadline)
+        return bytes(self._stdout)
+
     def wait(self, deadline: float) -> Output:
         """Its whole output. At *deadline* (on time.monotonic()) or past STDOUT_LIMIT it is stopped."""
-        while not self._ended.wait(min(_POLL, max(0.0, deadline - time.monotonic()))):
-            if self._process.poll() is not None or time.monotonic() >= deadline:
-                break
+        self._await(self._ended, deadline)
         code = None if self.overflow else self._code(deadline)
         self.stop()
         return Output(code, bytes(self._stdout), bytes(self._stderr), self.overflow)
+
+    def _await(self, event: threading.Event, deadline: float) -> None:
+        while not event.wait(min(_POLL, max(0.0, deadline - time.monotonic()))):
+            if self._process.poll() is not None or time.monotonic() >= deadline:
+                return
 
     def _code(self, deadline: float) -> Optional[int]:
         try:
@@ -108,9 +117,11 @@ class Child:
     def _read_stdout(self) -> None:
         for data in _pieces(self._process.stdout):
             self._stdout += data[: STDOUT_LIMIT - len(self._stdout)]
+            self._spoke.set()
             if len(data) and len(self._stdout) >= STDOUT_LIMIT:
                 self.overflow = True
                 self._ended.set()  # and read on, so that it can end
+        self._spoke.set()
         self._ended.set()
 
     def _read_stderr(self) -> None:

@@ -66,16 +66,25 @@ class Probe:
         self._environ = environ
         self._timeout = timeout
         self._client: Optional[httpx.Client] = None
+        self._known: Optional[tuple[Credential, Status]] = None
 
     def anonymous(self, within: float) -> Status:
         """The outcome of a request without a credential, at the latest after *within* seconds."""
         return self._bounded(None, within)
 
     def check(self, credential: Credential, within: float) -> Status:
-        """The outcome of a request with *credential*: sent over https only, to the feed's own host only."""
+        """The outcome of a request with *credential*: sent over https only, to the feed's own host only.
+
+        An answer is remembered: asked again about the same credential, there is no second request.
+        """
         if self._url.scheme != "https":
             return Status(0, "a credential is not sent over http")
-        return self._bounded(credential, within)
+        if self._known is not None and self._known[0] == credential:
+            return self._known[1]
+        status = self._bounded(credential, within)
+        if not status.unreachable:
+            self._known = credential, status
+        return status
 
     def close(self) -> None:
         """Close the connection; a request under way is given up."""

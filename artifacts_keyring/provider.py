@@ -24,8 +24,10 @@ _INSIDE = Path("plugins", "netcore", NAME)
 _LAUNCHER = f"{NAME}.exe" if sys.platform == "win32" else NAME
 _WRONG_MACHINE = (errno.ENOEXEC, 193, 216)  # the latter two are Windows' error numbers for the same
 # What the child gets unless the user set it (any of the names, the first is set). Measured: without libicu
-# .NET dies at once (provider.md); Linux has no broker, asking for it costs a second time-out (azure.md, 10).
+# .NET dies at once (provider.md); its debugger's pipes and socket stay in the temp folder when the process is
+# ended from outside; Linux has no broker, asking for it costs a second time-out (azure.md, 10).
 _DEFAULTS = (
+    (("DOTNET_EnableDiagnostics", "COMPlus_EnableDiagnostics"), "0"),
     (("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT",), "1"),
     (("ARTIFACTS_CREDENTIALPROVIDER_PROGRAM_CONTEXT",), "Pip"),
 )
@@ -181,6 +183,16 @@ class Run:
         self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         self._child.stop()
+
+    def first_words(self) -> Optional[Credential]:
+        """The credential as soon as it has been said; None: not yet, or none. Only reply() is the answer.
+
+        From here to the provider's end it takes a twentieth of its run (measured), long enough for a check.
+        """
+        try:
+            return parse(self._child.heard(self._deadline))
+        except ProviderError:
+            return None
 
     def reply(self) -> Reply:
         """Wait for its end and read its answer. Raises ProviderError."""

@@ -57,6 +57,13 @@ LOGIN_SIGNS = (
     # Only what Entra itself says to the user is worth a line; MSAL's own words are in the log.
     _sign(r"Msal\w+Exception: (?P<what>AADSTS\d+[^\n]*)", "{what}"),
     _sign(r"ErrorCode: invalid_grant", "the earlier sign-in is no longer valid"),
+    # Its words on the session cache alone cost nothing but a renewal next time, and are no reason.
+    _sign(
+        r"acquire session token: System\.\S+: (?P<what>(?:No space left on device|Disk quota exceeded|Read-only file "
+        r"system|Access to the path)[^\n]*)",
+        "the provider cannot write its caches: {what}",
+    ),
+    _sign(r"MSAL deserialization failed", "the cache of the earlier sign-in was damaged, the provider has removed it"),
     _sign(
         r"^\[Verbose\] \[CredentialProvider\]Response: (?!OK\b)(?P<what>\w+)",
         "no session token: Azure DevOps said {what}",

@@ -241,6 +241,26 @@ def test_a_feed_that_refuses_the_renewed_one_too_is_said(
     assert len(stand_in.calls) == 2
 
 
+@pytest.mark.parametrize(
+    ("afterwards", "found"),
+    [("sys.exit(0)", True), ("sys.exit(1)", False), ("answer('user', 'another')", False), ("out(b'\\n')", True)],
+)
+def test_the_check_runs_while_the_provider_ends_and_only_its_end_is_an_answer(
+    place: Place, feed: Feed, afterwards: str, found: bool
+) -> None:
+    good = place.world.token("org")
+    stand_in = place.stand_in(f"{standin.answer(good)}; wait_for('signed-in'); {afterwards}")
+    with ThreadPoolExecutor() as pool:
+        looking = pool.submit(place.look_up, feed.url)
+        until = time.monotonic() + PATIENT
+        while [request.auth for request in place.world.requests] != ["none", "basic"] and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not looking.done()
+        stand_in.sign_in()
+        assert looking.result() == (("VssSessionToken", good) if found else None)
+    assert len(place.world.requests) == 2
+
+
 @pytest.mark.parametrize("fault", ["500", "reset", "hang"])
 def test_a_server_in_trouble_does_not_cost_the_credential(place: Place, feed: Feed, fault: str) -> None:
     feed.fault = fault

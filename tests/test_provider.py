@@ -192,10 +192,11 @@ def test_options(query: Query, dialog: bool, options: tuple[str, str, str]) -> N
 
 def test_what_the_child_lacks_is_added_and_what_the_user_set_is_kept(tmp_path: Path) -> None:
     invariant, broker = "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT", "ARTIFACTS_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER"
-    context = "ARTIFACTS_CREDENTIALPROVIDER_PROGRAM_CONTEXT"
-    assert provider.child_environ({"A": "b"}, "linux") == {"A": "b", invariant: "1", broker: "false", context: "Pip"}
+    context, diagnostics = "ARTIFACTS_CREDENTIALPROVIDER_PROGRAM_CONTEXT", "DOTNET_EnableDiagnostics"
+    added = {invariant: "1", broker: "false", context: "Pip", diagnostics: "0"}
+    assert provider.child_environ({"A": "b"}, "linux") == {"A": "b", **added}
     assert broker not in provider.child_environ({}, "win32")
-    theirs = {invariant: "0", broker: "true", context: "Conda"}
+    theirs = {invariant: "0", broker: "true", context: "Conda", diagnostics: "1"}
     assert provider.child_environ(theirs, "linux") == theirs
     assert broker not in provider.child_environ({"NUGET_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER": "true"}, "linux")
 
