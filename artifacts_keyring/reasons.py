@@ -68,6 +68,7 @@ LOGIN_SIGNS = (
         r"^\[Verbose\] \[CredentialProvider\]Response: (?!OK\b)(?P<what>\w+)",
         "no session token: Azure DevOps said {what}",
     ),
+    _sign(r"generate Azure DevOps token: \S+, message: (?P<what>.*?)\.?, stack:", "no session token: {what}"),
     _sign(r"Msal(?:Service|Client|UiRequired)Exception: (?P<what>[^\n]+)", "{what}"),
     _sign(
         r"PartialChain|UntrustedRoot|remote certificate is invalid",
