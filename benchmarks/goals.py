@@ -1,0 +1,114 @@
+"""What was promised, beside what was measured: arithmetic on results, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Optional
+
+from benchmarks.results import (
+    BARE,
+    CACHED,
+    DECLARED,
+    FOREIGN,
+    LARGE,
+    NOFUSS,
+    OURS,
+    PREDECESSOR,
+    PROVIDER,
+    REQUEST,
+    LookUp,
+    Results,
+)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A measured value, the most it may be, and what the others have; None: not measured, or cannot."""
+
+    name: str
+    limit: float
+    ours: Optional[float]
+    predecessor: Optional[float] = None
+    nofuss: Optional[float] = None
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.ours is None:
+            return "not measured"
+        return "met" if self.ours <= self.limit else "NOT met"
+
+
+def goals(results: Results) -> list[Goal]:
+    """Every goal, in the order of the table."""
+    return [*_times(results), *_counts(results), *_sizes(results), *_builds(results)]
+
+
+def reference(results: Results, latency_ms: int) -> Optional[float]:
+    """Seconds of what a checked answer of the provider cannot do without, one after another.
+
+    keyring's own start (its whole run without a backend), the provider's run, and one request.
+    """
+    parts = [results.seconds(who, CACHED, latency_ms) for who in (BARE, PROVIDER, REQUEST)]
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
+
+
+def _times(results: Results) -> Iterator[Goal]:
+    yield _each(results, "foreign service: ms more than bare keyring", 3.0, _more)
+    yield _each(results, "declared credential / bare keyring", 1.10, _declared)
+    for latency in (0, 50):
+        name = f"cached token, {latency} ms a request / (bare keyring + bare provider + one request)"
+        yield _each(results, name, 1.05, lambda all_of_it, who, at=latency: _cached(all_of_it, who, at))
+
+
+def _counts(results: Results) -> Iterator[Goal]:
+    yield _count(results, "declared credential: requests", 0, DECLARED, "requests")
+    yield _count(results, "declared credential: processes", 0, DECLARED, "processes")
+    yield _count(results, "cached token: requests", 2, CACHED, "requests")
+    yield _count(results, "cached token: connections", 1, CACHED, "connections")
+    yield _count(results, "cached token, index of 20 MB: bytes received", 64 * 1024, CACHED, "received", LARGE)
+
+
+def _sizes(results: Results) -> Iterator[Goal]:
+    ours, theirs = results.size(OURS), results.size(PREDECESSOR)
+    yield Goal("wheel / the predecessor's", 1.0, ours.wheel / theirs.wheel if ours and theirs else None)
+    release, before = results.release(OURS), results.release(PREDECESSOR)
+    yield Goal("release: MB", 275.0, release.bytes / 1e6 if release else None, before.bytes / 1e6 if before else None)
+
+
+def _builds(results: Results) -> Iterator[Goal]:
+    build = results.build
+    yield Goal("release build / plain deflate of the same bytes", 1.25, build and build.seconds / build.plain_seconds)
+    yield Goal("release build: MB of its largest process", 400.0, build and build.largest_process / 1e6)
+
+
+def _each(results: Results, name: str, limit: float, value: Callable[[Results, str], Optional[float]]) -> Goal:
+    return Goal(name, limit, *(value(results, who) for who in (OURS, PREDECESSOR, NOFUSS)))
+
+
+def _more(results: Results, who: str) -> Optional[float]:
+    mine, bare = results.seconds(who, FOREIGN), results.seconds(BARE, FOREIGN)
+    return (mine - bare) * 1000 if mine is not None and bare is not None else None
+
+
+def _declared(results: Results, who: str) -> Optional[float]:
+    return _ratio(results.seconds(who, DECLARED), results.seconds(BARE, DECLARED))
+
+
+def _cached(results: Results, who: str, latency_ms: int) -> Optional[float]:
+    return _ratio(results.seconds(who, CACHED, latency_ms), reference(results, latency_ms))
+
+
+def _ratio(value: Optional[float], base: Optional[float]) -> Optional[float]:
+    return value / base if value is not None and base else None
+
+
+def _count(results: Results, name: str, limit: float, case: str, field: str, index_bytes: int = 0) -> Goal:
+    def value(all_of_it: Results, who: str) -> Optional[float]:
+        row: Optional[LookUp] = all_of_it.lookup(who, case, 0, index_bytes)
+        found = getattr(row, field) if row else None
+        return None if found is None else float(found)
+
+    return _each(results, name, limit, value)
