@@ -1,0 +1,356 @@
+"""The code blocks of the pages for people, each run as it stands against a whole Azure DevOps on loopback."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from credprovider import sources, targets
+from credprovider.pin import Pin
+from credprovider.reproducing import copy_tree
+from ruamel.yaml import YAML
+
+from tests import interpreters, podman, readme
+from tests.azure import AzureWorld, Feed
+from tests.azure.feeds import wheel as make_wheel
+from tests.conftest import ROOT
+from tests.readme import Block
+
+SERVER = "devops.example.com"
+DEADLINE = 300.0  # seconds for one block
+PLAIN = "/usr/bin:/bin"
+BASE = "localhost/readme-base"
+# Of this machine, read-only in a container instead of an image from a registry.
+SYSTEM = tuple(dict.fromkeys(("/usr", podman.CERTIFICATES, sys.base_prefix)))
+
+# Blocks that no test runs, and why.
+ELSEWHERE = {
+    "README.md: Build it, test it 0": ".ci/run runs it by the letter, and test_end_to_end.py in a clone",
+    "README.md: Build it, test it 1": ".ci/run runs it by the letter; it is what runs this",
+}
+BLOCKS = {block.name: block for page in readme.PAGES for block in readme.blocks(page)}
+RUN: set[str] = set()
+
+
+def block(heading: str, number: int = 0, page: str = "README.md") -> Block:
+    """A block, noted as one that a test runs."""
+    name = f"{page}: {heading} {number}"
+    RUN.add(name)
+    return BLOCKS[name]
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a person has installed by the README's own commands: the folders of their programs."""
+
+    main: Path  # pip, twine, uv, hatch, and by `pip install artifacts-keyring` ours
+    uv: Path  # keyring, artifacts-keyring
+    pipx: Path  # poetry, pdm
+    environ: Mapping[str, str]  # under which something can be installed from the real index
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A person's place: folder, world with a feed, the variables of a shell there."""
+
+    folder: Path
+    world: AzureWorld
+    feed: Feed
+    environ: dict[str, str]
+
+    def run(self, script: str, more: Mapping[str, str] | None = None, *, code: int = 0) -> str:
+        """What bash says to `script` in this folder."""
+        return bash(script, self.folder, {**self.environ, **(more or {})}, code)
+
+    @property
+    def installed(self) -> bool:
+        """Whether PACKAGE of the feed is installed anywhere below the folder."""
+        return any(self.folder.rglob("package.py"))
+
+
+def bash(script: str, folder: Path, environ: Mapping[str, str], code: int = 0) -> str:
+    """Run `script` with stdin closed; the test fails unless it ends with `code`. Both streams as one text."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == code, f"{script}\nended with {done.returncode}:\n{done.stdout}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def tools(wheel: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Tools:
+    """The installing blocks of the README, run one after the other; our wheel is what the index would have."""
+    if targets.resolve({}).target.key != "linux-x64":
+        pytest.skip("the README is run where its wheel runs: glibc Linux on x86-64")
+    home = tmp_path_factory.mktemp("tools")
+    links = " ".join(filter(None, [str(wheel("linux-x64").parent), os.environ.get("PIP_FIND_LINKS", "")]))
+    found = Tools(home / "venv" / "bin", home / "uv", home / "pipx" / "bin", {
+        **os.environ,
+        "PATH": f"{home / 'venv' / 'bin'}:{PLAIN}",
+        "HOME": str(home),
+        "PIP_FIND_LINKS": links,
+        "UV_FIND_LINKS": links.replace(" ", ","),
+        "UV_TOOL_DIR": str(home / "uv-tools"),
+        "UV_TOOL_BIN_DIR": str(home / "uv"),
+        "UV_PYTHON": sys.executable,
+        "PIPX_HOME": str(home / "pipx"),
+        "PIPX_BIN_DIR": str(home / "pipx" / "bin"),
+    })  # fmt: skip
+    venv.create(home / "venv", with_pip=True, symlinks=True)
+    bash("python -m pip install -q --upgrade pip uv twine hatch pipx", home, found.environ)
+    bash(block("Install").text, home, found.environ)
+    bash(block("uv", 0).text, home, found.environ)
+    bash("pipx install -q poetry && pipx install -q 'pdm[locked]'", home, found.environ)
+    bash(block("poetry and pdm").text, home, found.environ)
+    return found
+
+
+@pytest.fixture
+def world() -> Iterator[AzureWorld]:
+    """A new world, with a server of the user's own in it."""
+    with AzureWorld(hosts=[SERVER]) as made:
+        yield made
+
+
+@pytest.fixture
+def desk(world: AzureWorld, tools: Tools, tmp_path: Path) -> Desk:
+    """A place where nobody has signed in yet."""
+    feed = world.feed("ORG", "FEED")
+    feed.add("PACKAGE")
+    environ = {
+        **world.environ(tmp_path / "home"),
+        "PATH": f"{tools.main}:{tools.uv}:{tools.pipx}:{PLAIN}",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_CACHE_DIR": "1",
+        "PIP_TARGET": str(tmp_path / "desk" / "installed"),
+        "UV_NO_CACHE": "1",
+        "POETRY_VIRTUALENVS_IN_PROJECT": "true",
+        "PDM_CHECK_UPDATE": "false",
+        "ARTIFACTS_KEYRING_LOG_PATH": str(tmp_path / "log"),
+    }
+    (tmp_path / "desk" / "dist").mkdir(parents=True)
+    name, content = make_wheel("uploaded", "1.0")
+    (tmp_path / "desk" / "dist" / name).write_bytes(content)
+    return Desk(tmp_path / "desk", world, feed, environ)
+
+
+@pytest.fixture
+def signed_in(desk: Desk) -> Desk:
+    """A place where somebody has signed in, by the README's command."""
+    assert "logged in to " in desk.run(block("Use").text)
+    return desk
+
+
+# Use
+
+
+def test_a_sign_in_is_what_was_missing(desk: Desk) -> None:
+    assert "artifacts-keyring: " not in desk.run(block("pip").text, {"PIP_NO_INPUT": "1"}, code=1)
+    said = desk.run(block("pip").text, {"PIP_NO_INPUT": "1", "PIP_KEYRING_PROVIDER": "import"}, code=1)
+    assert "run `python -m artifacts_keyring login https://" in said
+    assert "devicelogin" in desk.run(block("Use").text)
+    assert "devicelogin" not in desk.run(block("Use").text.replace("python -m artifacts_keyring", "artifacts-keyring"))
+    desk.run(block("pip").text)
+    assert desk.installed
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_pip(signed_in: Desk, number: int) -> None:
+    signed_in.run(block("pip", number).text)
+    assert signed_in.installed
+
+
+def test_pip_asks_for_a_user_where_keyring_has_nothing(desk: Desk) -> None:
+    said = desk.run(block("pip").text, code=2)
+    assert "User for pkgs.dev.azure.com:" in said
+
+
+def test_uv_with_a_user_in_the_url(signed_in: Desk) -> None:
+    signed_in.run(f"uv venv -q --python {sys.executable}\n" + block("uv", 1).text)
+    assert signed_in.installed
+
+
+def test_uv_with_an_index_of_the_project(signed_in: Desk) -> None:
+    config, use = block("uv", 2), block("uv", 3)
+    assert config.text.startswith("# uv.toml")
+    (signed_in.folder / "uv.toml").write_text(config.text)
+    signed_in.run(f"uv venv -q --python {sys.executable}\n" + use.text)
+    assert signed_in.installed and "uploaded-1.0-py3-none-any.whl" in signed_in.feed.files
+
+
+def test_twine(signed_in: Desk) -> None:
+    signed_in.run(block("twine and hatch", 0).text, {"TWINE_NON_INTERACTIVE": "1"})
+    assert "uploaded-1.0-py3-none-any.whl" in signed_in.feed.files
+
+
+def test_hatch(signed_in: Desk) -> None:
+    """No proxy variable reaches it, so that it gets the feed under another host."""
+    host = f"127.0.0.1:{signed_in.world.server.server_port}"
+    feed = signed_in.world.feed("ORG", "FEED", host=host)
+    script = block("twine and hatch", 1).text.replace("pkgs.dev.azure.com", host)
+    trust = {"HATCH_INDEX_CA_CERT": str(signed_in.world.ca_file), "HATCH_INTERACTIVE": "0"}
+    signed_in.run(script, {"ARTIFACTS_KEYRING_HOSTS": host, **trust})
+    assert "uploaded-1.0-py3-none-any.whl" in feed.files
+
+
+@pytest.mark.parametrize(("number", "base", "command"), [
+    (1, "[tool.poetry]\npackage-mode = false\n", "poetry install"),
+    (2, "[tool.pdm]\ndistribution = false\n", "pdm install"),
+])  # fmt: skip
+def test_poetry_and_pdm(signed_in: Desk, number: int, base: str, command: str) -> None:
+    config = block("poetry and pdm", number)
+    assert f"for {command}" in config.text.splitlines()[0]
+    this = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    head = f'[project]\nname = "shop"\nversion = "1"\nrequires-python = "=={this}.*"\ndependencies = ["PACKAGE"]\n'
+    (signed_in.folder / "pyproject.toml").write_text(head + base + config.text)
+    signed_in.run(command)
+    assert signed_in.installed
+
+
+def test_the_oldest_clients_of_the_readme(desk: Desk, wheel: Callable[[str], Path], tools: Tools) -> None:
+    text = readme.read("README.md")
+    floors = re.search(r"it: pip ([\d.]+), twine ([\d.]+) or newer\.", text)
+    assert floors and "for Python 3.9 or newer" in text
+    python = interpreters.find("3.9")
+    if python is None:
+        pytest.skip("no Python 3.9 on this machine, and these clients run on no newer one")
+    # What they lean on has long dropped what they call there.
+    old = f"twine=={floors[2]} 'urllib3<2' 'setuptools<70' {wheel('linux-x64')}"
+    make = f"'{python}' -m venv old && old/bin/pip install -q {old} && old/bin/pip install -q pip=={floors[1]}"
+    bash(make, desk.folder, {**tools.environ, "PYTHONWARNINGS": "ignore"})
+    token = {"ARTIFACTS_CREDENTIALPROVIDER_URI_PREFIXES": "https://pkgs.dev.azure.com/ORG/"}
+    token["ARTIFACTS_CREDENTIALPROVIDER_ACCESSTOKEN"] = desk.world.token("ORG")
+    token["PATH"] = f"{desk.folder / 'old' / 'bin'}:{PLAIN}"
+    desk.run(block("pip").text, {**token, "PIP_NO_CACHE_DIR": "0"})
+    desk.run(block("twine and hatch").text, token)
+    assert desk.installed and "uploaded-1.0-py3-none-any.whl" in desk.feed.files
+
+
+# CI and servers
+
+
+def provider_runs(desk: Desk) -> int:
+    log = Path(desk.environ["ARTIFACTS_KEYRING_LOG_PATH"])
+    return log.read_text().count("] run ") if log.exists() else 0
+
+
+@pytest.mark.parametrize(("number", "key", "secret"), [
+    (0, "script", "$(System.AccessToken)"),
+    (1, "run", "${{ secrets.AZURE_ARTIFACTS_TOKEN }}"),
+])  # fmt: skip
+def test_ci(desk: Desk, number: int, key: str, secret: str) -> None:
+    (step,) = YAML(typ="safe", pure=True).load(block("In CI", number).text)
+    assert secret in step["env"].values()
+    env = {name: value.replace(secret, desk.world.token("ORG")) for name, value in step["env"].items()}
+    desk.run(step[key], {"CI": "true", **env})
+    assert desk.installed and provider_runs(desk) == 0
+
+
+def test_ci_anywhere_else(desk: Desk) -> None:
+    desk.run(block("In CI", 2).text.replace("TOKEN", desk.world.token("ORG")), {"CI": "true"})
+    assert desk.installed and provider_runs(desk) == 0
+
+
+def test_a_server_of_ones_own(desk: Desk) -> None:
+    desk.world.feed("tfs", "FEED", project="COLLECTION", host=SERVER).add("PACKAGE")
+    desk.run(
+        block("Servers of your own, proxies, certificate authorities").text.replace("TOKEN", desk.world.token("tfs"))
+    )
+    assert desk.installed and provider_runs(desk) == 0
+
+
+# A build without network
+
+
+def test_a_build_without_network(archive: Callable[[str], sources.Archive], lock: Pin, tmp_path: Path) -> None:
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rn", "true"], check=False).returncode:
+        pytest.skip("unshare cannot make a network namespace here")
+    key = targets.resolve({}).target.key
+    clone = copy_tree(ROOT, tmp_path / "clone")
+    (clone / "DIR").mkdir()
+    shutil.copyfile(archive(key).path, clone / "DIR" / (lock.targets[key].index_file or lock.targets[key].asset).name)
+    environ = {"PATH": f"{Path(sys.executable).parent}:{PLAIN}", "HOME": str(tmp_path), "PIP_NO_INDEX": "1"}
+    script = f"unshare -rn bash -euc {block('Local development').text!r}".replace("\\n", "'$'\\n''")
+    bash(script, clone, environ)
+    assert [path.name for path in (clone / "dist").iterdir()]
+
+
+# Containers
+
+
+@pytest.fixture(scope="module")
+def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Variables that make podman use BASE: an empty image in which SYSTEM, mounted, is the system."""
+    if lacking := [tool for tool in podman.missing() if tool != "mmdebstrap"]:
+        pytest.skip(f"a container needs {', '.join(lacking)}")
+    folder = tmp_path_factory.mktemp("podman")
+    variables = podman.configure(folder)
+    for name in ("etc", "tmp", "proc", "dev", "sys", *(path.strip("/") for path in SYSTEM)):
+        (folder / "root" / name).mkdir(parents=True, exist_ok=True)
+    for link in ("bin", "sbin", "lib", "lib64"):
+        (folder / "root" / link).symlink_to(f"usr/{link}")
+    make = f"tar -C root -c . | podman import -q - {BASE}"
+    bash(make, folder, {**os.environ, **variables})
+    yield variables
+    # podman mounts its store onto itself, and pytest could not remove that.
+    subprocess.run(["umount", str(folder / "graph" / "overlay")], check=False, capture_output=True)
+
+
+def test_a_container_without_the_token_in_it(
+    containers: dict[str, str], desk: Desk, wheel: Callable[[str], Path], tmp_path: Path
+) -> None:
+    token = desk.world.token("ORG")
+    text = block("In containers", 0).text
+    assert text.count("FROM python:3.13-slim") == 2
+    python = f"RUN {sys.base_prefix}/bin/python3 -m venv /python && /python/bin/pip install -q --upgrade pip"
+    text = text.replace("FROM python:3.13-slim AS build", f"FROM {BASE} AS build\n{python}\nENV PATH=/python/bin:$PATH")
+    text = text.replace("FROM python:3.13-slim", f"FROM {BASE}")
+    reach = f"HTTPS_PROXY={desk.environ['HTTPS_PROXY']} PIP_CERT=/world/ca.pem PIP_CONFIG_FILE=/dev/null \\\n    "
+    text = text.replace("python3 -m pip install --no-input", f"{reach}python3 -m pip install --no-input")
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text(text)
+    (context / "token.txt").write_text(token + "\n")
+    command = block("In containers", 1).text
+    assert command.startswith("docker build ")
+    system = " ".join(f"-v {path}:{path}:ro" for path in SYSTEM)
+    mounts = f"{system} -v {desk.world.ca_file.parent}:/world:ro -v {wheel('linux-x64').parent}:/wheels:ro"
+    options = f"-t localhost/shop {mounts} --env PIP_CERT={podman.BUNDLE} --env PIP_FIND_LINKS=/wheels"
+    environ = {**os.environ, **containers}
+    bash(command.replace("docker build", f"podman build {options}"), context, environ)
+    code = "import package; print(package.VERSION)"
+    run = f"podman run --rm {system} localhost/shop {sys.base_prefix}/bin/python3 -c '{code}'"
+    assert bash(run, context, environ).strip() == "1.0"
+    bash(
+        "podman save -q -o shop.tar localhost/shop && podman history --no-trunc localhost/shop > shop.txt",
+        context,
+        environ,
+    )
+    assert token.encode() not in (context / "shop.tar").read_bytes() + (context / "shop.txt").read_bytes()
+
+
+# All of them
+
+
+def test_every_block_is_run_or_has_its_reason() -> None:
+    """RUN is full only when the whole file has run; what it names is read out of the file's own text."""
+    own = Path(__file__).read_text(encoding="utf-8")
+    headings = set(re.findall(r'block\(["\']([^"\']+)["\']', own))
+    assert {found.heading for found in BLOCKS.values() if found.name not in ELSEWHERE} <= headings
+    assert set(ELSEWHERE) <= set(BLOCKS)
