@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Callable, NamedTuple, Optional
 
-from . import child, console, dotnet, log, reasons
+from . import caches, child, console, dotnet, log, reasons
 from .credential import Credential
 from .screening import LevelFilter, shown_level
 from .variables import CREDENTIALPROVIDER_PATH
@@ -33,6 +33,11 @@ _DEFAULTS = (
 )
 _LINUX_DEFAULTS = (
     (("ARTIFACTS_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER", "NUGET_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER"), "false"),
+)
+# Measured: where the lock file of this cache cannot be made, as in a read-only home, it tries for a minute.
+_SIGN_IN_CACHE = (
+    "ARTIFACTS_CREDENTIALPROVIDER_MSAL_FILECACHE_ENABLED",
+    "NUGET_CREDENTIALPROVIDER_MSAL_FILECACHE_ENABLED",
 )
 # Files that pip, requests and curl take authorities from; .NET on Linux knows only SSL_CERT_FILE.
 _CA_FILES = ("REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
@@ -86,10 +91,14 @@ def locate(environ: Mapping[str, str]) -> Program:
     if path.suffix.lower() == ".dll":
         return Program((str(_dotnet(environ)), "exec", str(path)), path, "framework-dependent")
     if not os.access(path, os.X_OK):
-        raise ProviderError(
-            f"the credential provider is not executable: run `chmod +x {path}`, or reinstall artifacts-keyring"
-        )
+        raise ProviderError(_not_executable(path))
     return Program((str(path),), path, "self-contained")
+
+
+def _not_executable(path: Path) -> str:
+    if path.stat().st_mode & 0o111:
+        return f"{path} may not be executed by you: check whose it is, and for a noexec mount"
+    return f"the credential provider is not executable: run `chmod +x {path}`, or reinstall artifacts-keyring"
 
 
 def _file(place: Path) -> Optional[Path]:
@@ -155,10 +164,19 @@ def child_environ(environ: Mapping[str, str], platform: str = sys.platform) -> d
     for names, value in (*_DEFAULTS, *(_LINUX_DEFAULTS if platform.startswith("linux") else ())):
         if not any(name in environ for name in names):
             result[names[0]] = value
+    if platform.startswith("linux") and not any(name in environ for name in _SIGN_IN_CACHE) and not _can_lock(environ):
+        result[_SIGN_IN_CACHE[0]] = "false"
     bundle = next((environ[name] for name in _CA_FILES if environ.get(name) and Path(environ[name]).is_file()), None)
     if bundle and platform.startswith("linux") and not environ.get("SSL_CERT_FILE"):
         result["SSL_CERT_FILE"] = bundle
     return result
+
+
+def _can_lock(environ: Mapping[str, str]) -> bool:
+    """Whether the provider can make the lock file beside its cache of sign-ins."""
+    cache = caches.locate(environ, "linux")[-1].path
+    folder = next((folder for folder in cache.parents if os.path.exists(folder)), cache.parent)  # noqa: PTH110
+    return os.access(folder, os.W_OK)
 
 
 class Run:

@@ -57,7 +57,6 @@ LOGIN_SIGNS = (
     # Only what Entra itself says to the user is worth a line; MSAL's own words are in the log.
     _sign(r"Msal\w+Exception: (?P<what>AADSTS\d+[^\n]*)", "{what}"),
     _sign(r"ErrorCode: invalid_grant", "the earlier sign-in is no longer valid"),
-    # Its words on the session cache alone cost nothing but a renewal next time, and are no reason.
     _sign(
         r"acquire session token: System\.\S+: (?P<what>(?:No space left on device|Disk quota exceeded|Read-only file "
         r"system|Access to the path)[^\n]*)",
@@ -76,6 +75,15 @@ LOGIN_SIGNS = (
     ),
     _sign(r"HttpRequestException: (?P<what>[^\n]*)", "{what}"),
     _sign(r"SocketException \(\d+\): (?P<what>[^\n]*)", "{what}"),
+    # Its last words while it tries for a minute to get the lock of its cache.
+    _sign(
+        r"Using MSAL cache at (?P<what>[^\n]+)\s*\Z",
+        "it waits for a lock beside {what}: see that the folder can be written, and that no other provider hangs",
+    ),
+    _sign(
+        r"Unable to write token to credential cache\. Exception: \S+, Message: (?P<what>[^\n]*)",
+        "the provider cannot write its caches: {what}",
+    ),
 )
 
 _OFFLINE = re.compile(r"HttpRequestException|SocketException|PartialChain|UntrustedRoot|AuthenticationException")
