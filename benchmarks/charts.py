@@ -19,12 +19,13 @@ from benchmarks.results import (
     PREDECESSOR,
     LookUp,
     Results,
+    Size,
 )
 from benchmarks.svg import Bar, Chart, Group, Panel
 
 COMMAND = "python benchmarks/run.py"
 _COLOURS = {OURS: 0, PREDECESSOR: 1, NOFUSS: 2, BARE: 3}
-_FLOOR, _FLOOR_COLOUR = "needed in any case: keyring + provider + one request", 4
+_FLOOR, _FLOOR_COLOUR = "bare keyring + bare provider + one request", 4
 _CASES = (
     (FOREIGN, 0, "foreign service"),
     (DECLARED, 0, "declared credential"),
@@ -80,14 +81,19 @@ def _large(results: Results) -> Chart:
 def _sizes(results: Results) -> Chart:
     who = (OURS, PREDECESSOR, NOFUSS)
     wheels = {name: results.size(name) for name in who}
-    wheel = [Bar(*_mega(row.wheel if row else None, ".2f"), _COLOURS[name]) for name, row in wheels.items()]
-    unpacked = [Bar(*_mega(row.unpacked if row else None, ".1f"), _COLOURS[name]) for name, row in wheels.items()]
+    wheel = [_size(row, name, "wheel") for name, row in wheels.items()]
+    unpacked = [_size(row, name, "unpacked") for name, row in wheels.items()]
     release = [_release(results, name) for name in (OURS, PREDECESSOR)]
     panels = [
         Panel("megabytes of one wheel (this platform's)", [Group("wheel", wheel), Group("unpacked", unpacked)]),
         Panel("megabytes of a release, all platforms", [Group("release", release)]),
     ]
     return Chart("What is stored and downloaded", _legend(results, who), panels, _caption(results))
+
+
+def _size(row: Optional[Size], who: str, field: str) -> Bar:
+    value, text = _mega(getattr(row, field) if row else None, ".2f")
+    return Bar(value, f"{text}, no provider inside" if who == NOFUSS else text, _COLOURS[who])
 
 
 def _release(results: Results, who: str) -> Bar:

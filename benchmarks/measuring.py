@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks.contestants import Contestant
@@ -66,7 +67,8 @@ def look_ups(stage: Stage, contestants: Mapping[str, Contestant], runs: int) -> 
     """Every row of every case. Raises BenchmarkError when somebody answers wrongly."""
     for case in CASES:
         able = [one for one in contestants.values() if not _obstacle(one.name, case)]
-        medians = _medians(_turns(stage, case, able, contestants[OURS]), lambda case=case: stage.arrange(case), runs)
+        turns = _turns(stage, case, able, contestants[OURS])
+        medians = _medians(turns, partial(stage.arrange, case), runs * case.rounds)
         for one in contestants.values():
             obstacle = _obstacle(one.name, case)
             yield _unable(case, one, obstacle) if obstacle else _row(stage, case, one, medians[one.name])
@@ -112,7 +114,7 @@ def _obstacle(name: str, case: Case) -> str:
 
 
 def _turns(stage: Stage, case: Case, able: Sequence[Contestant], ours: Contestant) -> dict[str, Measure]:
-    turns = {one.name: lambda one=one: _timed(stage, case, one) for one in able}
+    turns: dict[str, Measure] = {one.name: partial(_timed, stage, case, one) for one in able}
     if case.name == CACHED and case.index_bytes == SMALL:
         url, environ = stage.feed.url, stage.environ(case)
         provider = [str(ours.python), "-c", _PROVIDER_CODE, *_provider_command(stage)]

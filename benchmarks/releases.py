@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import artifacts_keyring
-from benchmarks.results import OURS, Build, Release
 from credprovider import building, payload, pin, sources, targets
 from credprovider.errors import BuildError
+
+import artifacts_keyring
+from benchmarks.results import OURS, Build, Release
 
 _LEVEL = 6  # what hatchling always uses
 _OFFLINE = "ARTIFACTS_CREDENTIAL_PROVIDER_OFFLINE"

@@ -33,9 +33,10 @@ def main() -> int:
     """0, or 1 when something could not be measured; a goal that is not met is no failure."""
     options = _options()
     environment.ensure("hatchling", "httpx", "truststore", "platformdirs", "packaging", "deflate", "trustme", "pip")
+    from credprovider.errors import BuildError
+
     from benchmarks import charts, tables
     from benchmarks.results import BenchmarkError, load, render
-    from credprovider.errors import BuildError
 
     try:
         results = load(options.into / "results.json") if options.from_json else _measure(options)

@@ -9,20 +9,22 @@ import shutil
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
+
+from credprovider import index
+from credprovider.download import Patience, read_page
+from credprovider.web import Unavailable, Web
 
 from benchmarks import measuring
 from benchmarks.contestants import PREDECESSOR_REQUIREMENT, Contestant, install_file
 from benchmarks.results import PREDECESSOR, BenchmarkError, Release, Size
-from credprovider import index
-from credprovider.download import Patience, read_page
-from credprovider.web import Unavailable, Web
 
 
 def wheels(contestants: Mapping[str, Contestant], scratch: Path, runs: int) -> Iterator[Size]:
     """The wheels of all contestants that have one, installed `runs` times in turn."""
     files = {name: one.wheel for name, one in contestants.items() if one.wheel}
-    turns = {name: lambda wheel=wheel: _install(wheel, scratch / "prefix") for name, wheel in files.items()}
+    turns = {name: partial(_install, wheel, scratch / "prefix") for name, wheel in files.items()}
     seconds = measuring.medians(turns, runs)
     for name, wheel in files.items():
         with zipfile.ZipFile(wheel) as archive:

@@ -26,16 +26,20 @@ _ACKED = struct.Struct("=120xQ")
 
 @dataclass(frozen=True)
 class Case:
-    """A question: what is asked, in which state of the caches, how slow each request is, how large the index."""
+    """A question: what is asked, in which state of the caches, how slow each request is, how large the index.
+
+    rounds: how many times the runs of others; milliseconds are to be told apart where no provider is asked.
+    """
 
     name: str
     latency_ms: int = 0
     index_bytes: int = SMALL
+    rounds: int = 1
 
 
 CASES = (
-    Case(FOREIGN),
-    Case(DECLARED),
+    Case(FOREIGN, rounds=3),
+    Case(DECLARED, rounds=3),
     Case(DECLARED, 50),
     Case(CACHED),
     Case(CACHED, 50),

@@ -8,7 +8,7 @@ from typing import Optional
 from xml.sax.saxutils import escape
 
 WIDTH = 860
-_LEFT, _RIGHT, _TEXT = 250, 130, 20  # room for labels, for values, and the margin
+_LEFT, _RIGHT, _TEXT = 230, 170, 20  # room for labels, for values, and the margin
 _BAR, _STEP, _GAP = 15, 19, 12
 _MEAN_CHARACTER = 6.6  # of the legend's font, in pixels
 

@@ -25,6 +25,8 @@ def lines(results: Results) -> Iterator[str]:
         yield ""
         yield title
         yield from aligned(table)
+    yield ""
+    yield "* beyond those that keyring starts by itself; received: TLS and the provider's own traffic included"
 
 
 def aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -52,15 +54,15 @@ def count(value: Optional[int]) -> str:
 
 
 def _look_ups(results: Results) -> Iterator[Sequence[str]]:
-    head = ("case", "who", "ms", "/ bare", "requests", "connections", "kB received", "peak MB", "processes", "modules")
+    head = ("case", "who", "ms", "/ bare", "requests", "connections", "kB received", "peak MB", "processes*", "modules")
     yield (*head, "note")
     for row in results.lookups:
         bare = results.lookup(BARE, row.case, row.latency_ms, row.index_bytes)
-        yield _look_up(row, bare.seconds if bare else None)
+        yield _look_up(row, bare or row)
 
 
-def _look_up(row: LookUp, bare: Optional[float]) -> Sequence[str]:
-    ratio = row.seconds / bare if row.seconds is not None and bare else None
+def _look_up(row: LookUp, bare: LookUp) -> Sequence[str]:
+    ratio = row.seconds / bare.seconds if row.seconds is not None and bare.seconds else None
     return (
         case_name(row.case, row.latency_ms, row.index_bytes),
         row.who,
@@ -70,7 +72,7 @@ def _look_up(row: LookUp, bare: Optional[float]) -> Sequence[str]:
         count(row.connections),
         number(row.received, ".1f", 1e-3),
         number(row.peak, ".1f", 1e-6),
-        count(row.processes),
+        count(goals.beyond(row, bare)),
         count(row.modules),
         row.note,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 _STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system")
@@ -29,7 +30,8 @@ def main() -> object:
     try:
         from keyring.cli import main as keyring
 
-        return keyring()
+        run: Callable[[], object] = keyring
+        return run()
     finally:
         found = {"peak": _peak(), "processes": len(started), "modules": len(sys.modules) - loaded}
         note.write_text(json.dumps(found))
