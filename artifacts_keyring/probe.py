@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import queue
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Optional
 from urllib.request import getproxies, proxy_bypass
 
@@ -129,9 +131,24 @@ class Probe:
         return status
 
 
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep httpx's line about each request of this thread out of the client's output (pip prints it on stdout)."""
+    thread, logger = threading.get_ident(), logging.getLogger("httpx")
+
+    def theirs(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    logger.addFilter(theirs)
+    try:
+        yield
+    finally:
+        logger.removeFilter(theirs)
+
+
 def _get(client: httpx.Client, url: httpx.URL, credential: Optional[Credential]) -> tuple[Status, Optional[httpx.URL]]:
     auth = httpx.BasicAuth(*credential) if credential else None
-    with client.stream("GET", url, auth=auth) as response:
+    with _unheard(), client.stream("GET", url, auth=auth) as response:
         if not response.is_success:
             _drain(response)
         location = response.headers.get("location") if response.status_code in _REDIRECTS else None

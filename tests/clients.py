@@ -157,49 +157,44 @@ def _count(log: Path, pattern: str) -> int:
 # How each client is called
 
 
+def pip_words(job: Job, verb: str, user: str = "") -> list[str]:
+    """pip with the feeds of the job as its indexes; a public index beside them needs no user."""
+    first, *others = [feed.with_user(user) if user and feed.hosted else feed.url for feed in job.feeds]
+    extra = [word for url in others for word in ("--extra-index-url", url)]
+    return ["python", "-m", "pip", verb, "--no-cache-dir", "--index-url", first, *extra]
+
+
 def _pip(provider: str, user: str = "") -> Callable[[Job], Command]:
+    options = ["--no-input", "--keyring-provider", provider] if provider else []
+
     def command(job: Job) -> Command:
-        first, *others = [feed.with_user(user) if user else feed.url for feed in job.feeds]
-        words = ["python", "-m", "pip", "install", "--no-input", "--no-cache-dir", "--keyring-provider", provider]
-        words += ["--target", str(job.folder / "installed"), "--index-url", first]
-        return Command([*words, *(word for url in others for word in ("--extra-index-url", url)), *job.packages])
+        words = [*pip_words(job, "install", user), *options, "--target", str(job.folder / "installed")]
+        return Command([*words, *job.packages])
 
     return command
 
 
-def uv_with_users(job: Job, users: Sequence[str]) -> Command:
-    """uv with a user name in each index URL."""
+def _uv_with_users(job: Job) -> Command:
+    # uv keeps credentials by host and user name, so that on one host each organisation needs a user name of its own.
+    first, *others = [feed.with_user(feed.organisation) if feed.hosted else feed.url for feed in job.feeds]
     words = ["uv", "pip", "install", "--no-config", "--no-cache", "--python", str(job.programs / "python")]
-    words += ["--keyring-provider", "subprocess", "--target", str(job.folder / "installed")]
-    words += ["--default-index", job.feeds[0].with_user(users[0])]
-    for feed, user in zip(job.feeds[1:], users[1:]):
-        words += ["--index", feed.with_user(user)]
-    return Command([*words, *job.packages])
-
-
-def _uv_with_organisations(job: Job) -> Command:
-    # uv keeps credentials by host and user name, so that each organisation needs a user name of its own.
-    return uv_with_users(job, [feed.organisation for feed in job.feeds])
+    words += ["--keyring-provider", "subprocess", "--target", str(job.folder / "installed"), "--default-index", first]
+    return Command([*words, *(word for url in others for word in ("--index", url)), *job.packages])
 
 
 def _uv_always(job: Job) -> Command:
-    indexes = [
-        f'[[index]]\nname = "feed{n}"\nurl = "{feed.url}"\nauthenticate = "always"\ndefault = {str(n == 0).lower()}\n'
-        for n, feed in enumerate(job.feeds)
-    ]
     config = job.folder / "uv.toml"
+    indexes = [_uv_index(feed, default=feed is job.feeds[0]) for feed in job.feeds]
     config.write_text('keyring-provider = "subprocess"\n' + "".join(indexes))
-    words = [
-        "uv",
-        "pip",
-        "install",
-        "--config-file",
-        str(config),
-        "--no-cache",
-        "--python",
-        str(job.programs / "python"),
-    ]
-    return Command([*words, "--target", str(job.folder / "installed"), *job.packages])
+    words = ["uv", "pip", "install", "--config-file", str(config), "--no-cache"]
+    words += ["--python", str(job.programs / "python"), "--target", str(job.folder / "installed")]
+    return Command([*words, *job.packages])
+
+
+def _uv_index(feed: Feed, default: bool) -> str:
+    authenticate = "always" if feed.hosted else "never"
+    lines = [f'name = "{feed.organisation}"', f'url = "{feed.url}"', f'authenticate = "{authenticate}"']
+    return "\n".join(["[[index]]", *lines, f"default = {str(default).lower()}", ""])
 
 
 def _poetry(job: Job) -> Command:
@@ -208,7 +203,7 @@ def _poetry(job: Job) -> Command:
         f'[[tool.poetry.source]]\nname = "{priority}"\nurl = "{feed.url}"\npriority = "{priority}"\n'
         for priority, feed in zip(priorities, job.feeds)
     )
-    _project(job, f"[tool.poetry]\npackage-mode = false\n{sources}")
+    _project(job, "shop", f"[tool.poetry]\npackage-mode = false\n{sources}")
     return Command(["poetry", "install", "--no-interaction"], {"POETRY_VIRTUALENVS_IN_PROJECT": "true"})
 
 
@@ -219,15 +214,15 @@ def _pdm(job: Job) -> Command:
         f'[[tool.pdm.source]]\nname = "{name}"\nurl = "{feed.url}"\nverify_ssl = true\n'
         for name, feed in zip(names, job.feeds)
     )
-    _project(job, f"[tool.pdm]\ndistribution = false\n{sources}")
+    _project(job, "shop", f"[tool.pdm]\ndistribution = false\n{sources}")
     return Command(["pdm", "--non-interactive", "install"], {"PDM_CHECK_UPDATE": "false"})
 
 
-def _project(job: Job, tool: str) -> None:
+def _project(job: Job, name: str, tool: str = "") -> None:
     wanted = ", ".join(f'"{package}"' for package in job.packages)
     this = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    text = f'[project]\nname = "shop"\nversion = "1"\nrequires-python = "=={this}.*"\ndependencies = [{wanted}]\n{tool}'
-    (job.folder / "pyproject.toml").write_text(text)
+    lines = [f'name = "{name}"', 'version = "1.0"', f'requires-python = "=={this}.*"', f"dependencies = [{wanted}]"]
+    (job.folder / "pyproject.toml").write_text("\n".join(["[project]", *lines, tool]))
 
 
 def _uv_publish(job: Job) -> Command:
@@ -245,18 +240,33 @@ def _hatch(job: Job) -> Command:
     return Command([*words, "-r", job.feeds[0].upload_url, str(job.file)])
 
 
+def _poetry_publish(job: Job) -> Command:
+    _project(job, "uploaded")
+    words = ["poetry", "publish", "--no-interaction", "--dist-dir", str(job.file.parent), "--repository", "feed"]
+    return Command(words, {"POETRY_REPOSITORIES_FEED_URL": job.feeds[0].upload_url})
+
+
+def _pdm_publish(job: Job) -> Command:
+    _project(job, "uploaded")
+    words = ["pdm", "publish", "--no-build", "--dest", str(job.file.parent), "--repository", job.feeds[0].upload_url]
+    return Command(words, {"PDM_CHECK_UPDATE": "false"})
+
+
 CLIENTS: tuple[Client, ...] = (
+    Client("pip", "pip", False, _pip("")),
     Client("pip import", "pip", False, _pip("import")),
     Client("pip subprocess", "pip", False, _pip("subprocess")),
-    Client("pip 26.1 import", "pip==26.1", False, _pip("import")),
-    Client("pip 26.1 subprocess", "pip==26.1", False, _pip("subprocess", USER)),
-    Client("uv, user in the URL", "uv", False, _uv_with_organisations),
+    Client("pip < 26.2 import", "pip<26.2", False, _pip("import")),
+    Client("pip < 26.2 subprocess", "pip<26.2", False, _pip("subprocess", USER)),
+    Client("uv, user in the URL", "uv", False, _uv_with_users),
     Client("uv, authenticate always", "uv", False, _uv_always),
     Client("poetry", "poetry", False, _poetry),
     # Its own choice of versions: pdm 2.29 also takes a hishel that it cannot run with.
     Client("pdm", "pdm[locked]", False, _pdm),
     Client("uv publish", "uv", True, _uv_publish),
     Client("twine", "twine", True, _twine),
+    Client("poetry publish", "poetry", True, _poetry_publish),
+    Client("pdm publish", "pdm[locked]", True, _pdm_publish),
     Client("hatch publish", "hatch", True, _hatch, proxied=False),
 )
 
@@ -303,7 +313,8 @@ def job(folder: Path, feeds: Sequence[Feed], ca_file: Path, environment: Path, k
     for feed, package in zip(feeds, packages):
         feed.add(package)
     name, content = make_wheel("uploaded", "1.0")
-    file = folder / name
+    file = folder / "dist" / name
+    file.parent.mkdir()
     file.write_bytes(content)
     return Job(tuple(feeds), packages, folder, file, ca_file, environment / "bin", keyring / "bin")
 

@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 
 from tests.azure import identity, provider
-from tests.azure.world import PKGS, SPS, AzureWorld
+from tests.azure.feeds import PKGS
+from tests.azure.world import SPS, AzureWorld
 
 _SIOCSIFFLAGS, _IFF_UP, _MS_BIND = 0x8914, 1, 4096
 

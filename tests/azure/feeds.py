@@ -7,56 +7,81 @@ import hashlib
 import html
 import io
 import re
+import uuid
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Optional
+from urllib.parse import quote
 
 from tests.azure.server import Answer, Request, as_json
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
+PKGS, LEGACY = "pkgs.dev.azure.com", ".pkgs.visualstudio.com"
+BLOBS = "files.vsblob.vsassets.io"  # where Azure DevOps sends a download to, with a signature in the URL
+SIGNATURE = "sig=by-the-feed"
 
 
 @dataclass
 class Feed:
     """One feed; tests set the fields at any time.
 
-    fault: "" or one of server.FAULTS, for every request after the first `sound` ones;
-    index_bytes: the root index is padded to at least this size; files: name -> content.
+    organisation: on a server on premises its collection, with the folder before it ("tfs/Collection").
+    fault: "" or one of server.FAULTS, for every request after the first `sound` ones; index_bytes: the root
+    index is padded to at least this size; files: name -> content; views: name -> files promoted to it, beside
+    "local", which holds all.
     """
 
     organisation: str
     name: str
     public: bool = False
     project: str = ""
-    host: str = "pkgs.dev.azure.com"
+    host: str = PKGS
     fault: str = ""
     sound: int = 0
     index_bytes: int = 0
     files: dict[str, bytes] = field(default_factory=dict)
-
-    @property
-    def base(self) -> str:
-        """The path of the feed on its host."""
-        organisation = "" if self.host.endswith(".visualstudio.com") else f"/{self.organisation}"
-        project = f"/{self.project}" if self.project else ""
-        return f"{organisation}{project}/_packaging/{self.name}"
+    views: dict[str, set[str]] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
         """The index URL, as a user configures it."""
-        return f"https://{self.host}{self.base}/pypi/simple/"
+        return self.url_on(self.host)
 
     @property
     def upload_url(self) -> str:
         """The upload URL."""
-        return f"https://{self.host}{self.base}/pypi/upload/"
+        return f"https://{self.host}{self._base(self.host)}/pypi/upload/"
+
+    def url_on(self, host: str, view: str = "") -> str:
+        """The index URL on another host of the organisation, or of a view."""
+        return f"https://{host}{self._base(host)}{'@' if view else ''}{view}/pypi/simple/"
 
     @property
-    def authorization_endpoint(self) -> str:
-        """Where this organisation's session tokens are made, as the feed's headers announce it."""
-        if self.host.endswith(".visualstudio.com"):
-            return f"https://{self.organisation}.vssps.visualstudio.com/"
-        return f"https://vssps.dev.azure.com/{self.organisation}/"
+    def legacy_host(self) -> str:
+        """The organisation's own host, its older spelling."""
+        return f"{self.organisation}{LEGACY}".lower()
+
+    @property
+    def hosted(self) -> bool:
+        """Whether Azure DevOps itself holds the feed, and no server on premises."""
+        return self.host in (PKGS, self.legacy_host)
+
+    def stands_at(self, host: str, scope: str, name: str) -> bool:
+        """Whether it has this address: by names in any case, or by the ids that download links have."""
+        return (
+            (host == self.host or (self.hosted and host in (PKGS, self.legacy_host)))
+            and name.lower() in (self.name.lower(), _id(self.name))
+            and scope.lower() in (self._scope(host, self.project).lower(), self._scope(host, _id(self.project)).lower())
+        )
+
+    def _scope(self, host: str, project: str) -> str:
+        organisation = "" if host.endswith(LEGACY) else self.organisation
+        return "/".join(filter(None, (organisation, project)))
+
+    def _base(self, host: str) -> str:
+        scope = self._scope(host, self.project)
+        return quote(f"{'/' if scope else ''}{scope}/_packaging/{self.name}")
 
     def with_user(self, user: str) -> str:
         """The index URL with a user name in it."""
@@ -75,39 +100,60 @@ class Feed:
             return ""
         return self.fault
 
-    def serve(self, request: Request, rest: str) -> Answer:
-        """Answer an authorised request for `rest`, the path below the feed."""
+    def serve(self, request: Request, rest: str, view: str = "") -> Answer:
+        """Answer an authorised request for `rest`, the path below the feed or one of its views."""
+        files = self._seen(view.lower())
+        if files is None:
+            return Answer(404, f"The view '{view}' does not exist.".encode())
         if request.step == "upload":
-            return self._upload(request) if request.method == "POST" else Answer(405)
+            return Answer(405) if request.method != "POST" or view else self._upload(request)
         if request.step == "file":
-            content = self.files.get(rest.rpartition("/")[2])
-            return Answer(404) if content is None else Answer(200, content, (("Content-Type", "application/zip"),))
+            return self._file(request, files.get(rest.rpartition("/")[2]))
         project = rest.removeprefix("/pypi/simple").strip("/")
-        return self._page(request, project) if project else self._index(request)
+        return self._page(request, project, files, view) if project else self._index(request, files)
 
-    def _index(self, request: Request) -> Answer:
-        names = sorted({_project(file) for file in self.files})
+    def _seen(self, view: str) -> Optional[Mapping[str, bytes]]:
+        if view in ("", "local"):
+            return self.files
+        promoted = self.views.get(view)
+        return None if promoted is None else {file: self.files[file] for file in sorted(promoted)}
+
+    def _file(self, request: Request, content: Optional[bytes]) -> Answer:
+        if content is None:
+            return Answer(404)
+        if request.method == "HEAD":
+            return Answer(405)
+        if self.hosted:
+            place = f"https://{BLOBS}/{hashlib.sha256(content).hexdigest()}?{SIGNATURE}"
+            return Answer(303, b"", (("Location", place),))
+        return Answer(200, content, (("Content-Type", "application/zip"),))
+
+    def _index(self, request: Request, seen: Mapping[str, bytes]) -> Answer:
+        names = sorted({_project(file) for file in seen})
         if JSON_TYPE in request.headers.get("Accept", ""):
             return as_json({"meta": {"api-version": "1.0"}, "projects": [{"name": n} for n in names]}, 200, JSON_TYPE)
         line = b'<a href="padding/">padding</a><br/>\n'
         padding = line * (self.index_bytes // len(line) + 1) if self.index_bytes else b""
         return _page("".join(f'<a href="{name}/">{name}</a><br/>\n' for name in names).encode() + padding)
 
-    def _page(self, request: Request, project: str) -> Answer:
+    def _page(self, request: Request, project: str, seen: Mapping[str, bytes], view: str) -> Answer:
         wanted = _normal(project)
-        found = [file for file in sorted(self.files) if _project(file) == wanted]
+        found = [file for file in sorted(seen) if _project(file) == wanted]
         if not found:
             return Answer(404)
-        links = [(file, *self._link(request, file, wanted)) for file in found]
+        links = [(file, *self._link(request, file, wanted, view)) for file in found]
         if JSON_TYPE in request.headers.get("Accept", ""):
             files = [{"filename": f, "url": url, "hashes": {"sha256": digest}} for f, url, digest in links]
             return as_json({"meta": {"api-version": "1.0"}, "name": wanted, "files": files}, 200, JSON_TYPE)
         rows = (f'<a href="{html.escape(url)}#sha256={digest}">{f}</a><br/>\n' for f, url, digest in links)
         return _page("".join(rows).encode())
 
-    def _link(self, request: Request, file: str, project: str) -> tuple[str, str]:
+    def _link(self, request: Request, file: str, project: str, view: str) -> tuple[str, str]:
+        # By ids, as Azure DevOps does it: the link does not begin as the index URL that the user configured.
+        scope = self._scope(request.host, _id(self.project))
+        feed = f"{'/' if scope else ''}{scope}/_packaging/{_id(self.name)}{'@' if view else ''}{view}"
         version = file.split("-")[1].removesuffix(".tar.gz")
-        url = f"https://{request.host}{self.base}/pypi/download/{project}/{version}/{file}"
+        url = f"https://{request.host}{feed}/pypi/download/{project}/{version}/{file}"
         return url, hashlib.sha256(self.files[file]).hexdigest()
 
     def _upload(self, request: Request) -> Answer:
@@ -141,6 +187,11 @@ def wheel(name: str, version: str, requires: Sequence[str] = ()) -> tuple[str, b
         for member, text in members.items():
             archive.writestr(member, text)
     return f"{module}-{version}-py3-none-any.whl", content.getvalue()
+
+
+def _id(name: str) -> str:
+    """The id by which Azure DevOps calls what has this name; "" for no name."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, name.lower())) if name else ""
 
 
 def _record_hash(text: str) -> str:

@@ -54,16 +54,72 @@ def test_an_index_leads_to_its_files(world: AzureWorld, client: httpx.Client, le
     assert 'href="alpha-beta/"' in client.get(feed.url).text
     page = client.get(f"{feed.url}alpha-beta/", headers={"Accept": JSON_TYPE}).json()
     assert page["files"][0]["filename"] == file
-    content = client.get(page["files"][0]["url"]).content
+    content = client.get(page["files"][0]["url"], follow_redirects=True).content
+    assert world.steps == ["feed", "page", "file", "blob"]
     assert hashlib.sha256(content).hexdigest() == page["files"][0]["hashes"]["sha256"]
     assert page["files"][0]["url"] in client.get(f"{feed.url}alpha-beta/").text
     assert client.get(f"{feed.url}gamma/").status_code == 404
+
+
+def test_a_download_leads_away_from_the_feed_and_its_credential(world: AzureWorld, client: httpx.Client) -> None:
+    feed, auth = world.feed("org", "feed", project="My Project"), ("any", world.token("org"))
+    feed.add("alpha")
+    accept = {"Accept": JSON_TYPE}
+    (file,) = client.get(f"{feed.url}alpha/", auth=auth, headers=accept).json()["files"]
+    assert not file["url"].startswith(feed.url.removesuffix("simple/"))  # it has ids where the user wrote names
+    assert [client.head(file["url"], auth=auth).status_code, client.get(file["url"]).status_code] == [405, 401]
+    answer = client.get(file["url"], auth=auth)
+    assert answer.status_code == 303
+    place = answer.headers["Location"]
+    assert [client.get(place, auth=auth).status_code, client.get(place.partition("?")[0]).status_code] == [400, 400]
+    assert client.get(place).content in feed.files.values()
+
+
+@pytest.mark.parametrize(("view", "seen"), [("", True), ("Local", True), ("Release", False), ("release", False)])
+def test_a_view_shows_what_was_promoted_to_it(world: AzureWorld, client: httpx.Client, view: str, seen: bool) -> None:
+    feed = world.feed("org", "feed", public=True)
+    feed.views["release"] = {feed.add("alpha")}
+    feed.add("beta")
+    assert "alpha" in client.get(feed.url_on(feed.host, view)).text
+    assert ("beta" in client.get(feed.url_on(feed.host, view)).text) == seen
+    assert client.get(feed.url_on(feed.host, "nowhere")).status_code == 404
+    page = client.get(f"{feed.url_on(feed.host, view)}alpha/", headers={"Accept": JSON_TYPE}).json()
+    assert client.get(page["files"][0]["url"], follow_redirects=True).status_code == 200
+
+
+def test_one_feed_has_two_hosts(world: AzureWorld, client: httpx.Client) -> None:
+    feed, auth = world.feed("Org", "feed", project="My Project"), ("any", world.token("org"))
+    hosts = ("pkgs.dev.azure.com", "org.pkgs.visualstudio.com")
+    assert [client.get(feed.url_on(host), auth=auth).status_code for host in hosts] == [200, 200]
+    assert world.requests[1].target == "/My%20Project/_packaging/feed/pypi/simple/"
+    foreign = feed.url_on(hosts[1]).replace("org.", "other.", 1)
+    assert client.get(foreign, auth=auth).status_code == 404
+
+
+def test_whether_a_feed_exists_is_told_to_members_only(world: AzureWorld, client: httpx.Client) -> None:
+    feed, auth = world.feed("org", "feed", public=True, project="project"), ("any", world.token("org"))
+    neighbour = feed.url.replace("/project", "")
+    answers = [client.get(neighbour), client.get(neighbour, auth=auth), client.get(neighbour.replace("org", "none"))]
+    assert [answer.status_code for answer in answers] == [401, 404, 404]
+    assert answers[0].headers["X-VSS-AuthorizationEndpoint"] == "https://vssps.dev.azure.com/org/"
+
+
+def test_discovery_leads_to_every_endpoint_of_the_identity_service(client: httpx.Client) -> None:
+    instance = client.get("https://login.microsoftonline.com/common/discovery/instance").json()
+    document = client.get(instance["tenant_discovery_endpoint"]).json()
+    assert client.get(document["jwks_uri"]).json() == {"keys": []}
+    assert client.post(document["device_authorization_endpoint"]).json()["user_code"] == "FAKE00001"
+    unknown = client.post(document["token_endpoint"], data={"grant_type": "password"})
+    assert (unknown.status_code, unknown.json()["error"]) == (400, "unsupported_grant_type")
+    unproved = client.post(document["token_endpoint"], data={"grant_type": "authorization_code", "code": "guess"})
+    assert (unproved.status_code, unproved.json()["error"]) == (400, "invalid_grant")
 
 
 def test_an_upload_is_stored_once(world: AzureWorld, client: httpx.Client) -> None:
     feed, auth = world.feed("org", "feed", public=True), ("any", world.token("org"))
     name, content = wheel("alpha", "1.0")
     assert client.post(feed.upload_url, files={"content": (name, content)}).status_code == 401
+    assert client.get(feed.upload_url).status_code == 405
     uploads = [client.post(feed.upload_url, files={"content": (name, content)}, auth=auth) for _ in range(2)]
     assert [answer.status_code for answer in uploads] == [202, 409]
     assert feed.files == {name: content}

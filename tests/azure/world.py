@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import re
@@ -13,17 +14,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Optional
+from urllib.parse import unquote, urlsplit
 
 import trustme
 
 from tests.azure import identity, provider
-from tests.azure.feeds import Feed
+from tests.azure.feeds import BLOBS, LEGACY, PKGS, SIGNATURE, Feed
 from tests.azure.identity import Identity
 from tests.azure.server import Answer, Request, Server, as_json
 
-PKGS, SPS = "pkgs.dev.azure.com", "vssps.dev.azure.com"
-_WILD = (".pkgs.visualstudio.com", ".vssps.visualstudio.com")
-_FEED_PATH = re.compile(r"/(?:(?P<scope>.*?)/)?_packaging/(?P<feed>[^/]+)(?P<rest>/.*)", re.IGNORECASE)
+SPS = "vssps.dev.azure.com"
+_WILD = (LEGACY, ".vssps.visualstudio.com")
+_FEED_PATH = re.compile(r"/(?:(?P<scope>.*?)/)?_packaging/(?P<feed>[^/@]+)(?:@(?P<view>[^/]+))?(?P<rest>/.*)", re.I)
 
 
 class AzureWorld:
@@ -41,7 +43,7 @@ class AzureWorld:
         self.faults: dict[str, str] = {}
         self.session_status = 200
         self._tokens: dict[str, str] = {}
-        self._feeds: dict[tuple[str, str, str], Feed] = {}
+        self._feeds: list[Feed] = []
         self._numbers = itertools.count(1)
         self._folder = tempfile.TemporaryDirectory(prefix="azure-world-")
         self.ca_file = Path(self._folder.name, "ca.pem")
@@ -90,9 +92,9 @@ class AzureWorld:
         legacy: bool = False,
     ) -> Feed:
         """Make a feed; `legacy` puts it on organisation.pkgs.visualstudio.com, `host` anywhere else."""
-        place = host or (f"{organisation}.pkgs.visualstudio.com" if legacy else PKGS)
-        feed = Feed(organisation, name, public, project, place)
-        self._feeds[organisation.lower(), project.lower(), name.lower()] = feed
+        feed = Feed(organisation, name, public, project)
+        feed.host = host or (feed.legacy_host if legacy else PKGS)
+        self._feeds.insert(0, feed)
         return feed
 
     def token(self, organisation: str) -> str:
@@ -140,25 +142,43 @@ class AzureWorld:
             return self.identity.answer(request), ""
         if request.host == SPS or request.host.endswith(_WILD[1]):
             return self._session(request), ""
-        match = _FEED_PATH.fullmatch(request.path)
-        feed = self._find(request.host, match) if match else None
-        if feed is None or match is None:
-            return Answer(404), ""
+        if request.host == BLOBS:
+            return self._blob(request), ""
+        match = _FEED_PATH.fullmatch(unquote(request.path))
+        return self._packaging(request, match) if match else (Answer(404), "")
+
+    def _packaging(self, request: Request, match: re.Match[str]) -> tuple[Answer, str]:
+        address = (request.host, match["scope"] or "", match["feed"])
+        feed = next((feed for feed in self._feeds if feed.stands_at(*address)), None)
         request.step = _step(match["rest"])
-        return self._guarded(feed, request, match["rest"]), feed.next_fault()
+        if feed is None:
+            return self._nowhere(request, match["scope"] or ""), ""
+        return self._guarded(feed, request, match["rest"], match["view"] or ""), feed.next_fault()
 
-    def _find(self, host: str, match: re.Match[str]) -> Optional[Feed]:
-        scope = (match["scope"] or "").lower().split("/")
-        if host.endswith(_WILD[0]):
-            scope = [host.partition(".")[0], *[part for part in scope if part]]
-        organisation, project = (*scope, "")[:2]
-        return self._feeds.get((organisation, project, match["feed"].lower()))
+    def _nowhere(self, request: Request, scope: str) -> Answer:
+        """A feed that does not exist, which Azure DevOps only tells those who may see the organisation."""
+        owner = request.host.partition(".")[0] if request.host.endswith(LEGACY) else scope.partition("/")[0].lower()
+        known = next((feed for feed in self._feeds if feed.hosted and feed.organisation.lower() == owner), None)
+        if known is None or not (request.host == PKGS or request.host.endswith(LEGACY)):
+            return Answer(404)
+        return Answer(404) if self._admits(known, request) else _refusal(known, request)
 
-    def _guarded(self, feed: Feed, request: Request, rest: str) -> Answer:
-        reading = request.step != "upload"
-        if (feed.public and reading) or self._admits(feed, request):
-            return feed.serve(request, rest)
-        return Answer(401, b'{"message": "Access denied"}', _challenge(feed))
+    def _guarded(self, feed: Feed, request: Request, rest: str, view: str) -> Answer:
+        uploading = request.step == "upload"
+        if uploading and feed.public and request.method != "POST":
+            return Answer(405)  # for all that is known: nothing says that a sign-in would help
+        if (feed.public and not uploading) or self._admits(feed, request):
+            return feed.serve(request, rest, view)
+        return _refusal(feed, request)
+
+    def _blob(self, request: Request) -> Answer:
+        request.step = "blob"
+        if request.auth != "none" or urlsplit(request.target).query != SIGNATURE:
+            return Answer(400, b"a signature in the URL is all the authorisation that may come here")
+        contents = (content for feed in self._feeds for content in feed.files.values())
+        digest = request.path.strip("/")
+        found = next((content for content in contents if hashlib.sha256(content).hexdigest() == digest), None)
+        return Answer(404) if found is None else Answer(200, found, (("Content-Type", "application/octet-stream"),))
 
     def _admits(self, feed: Feed, request: Request) -> bool:
         bearer = request.headers.get("Authorization", "").partition(" ")[2] if request.auth == "bearer" else ""
@@ -180,22 +200,27 @@ def _step(rest: str) -> str:
     return {"simple": "page" if rest.strip("/").count("/") > 1 else "feed", "download": "file"}.get(kind, kind)
 
 
-def _challenge(feed: Feed) -> tuple[tuple[str, str], ...]:
+def _refusal(feed: Feed, request: Request) -> Answer:
     authority = f"https://{identity.HOSTS[0]}/{identity.TENANT}"
-    return (
+    legacy = request.host.endswith(LEGACY)
+    owner = feed.organisation
+    endpoint = f"https://{owner}{_WILD[1]}/" if legacy else f"https://{SPS}/{owner}/"
+    headers = (
         ("Content-Type", "application/json"),
         ("WWW-Authenticate", f"Bearer authorization_uri={authority}"),
-        ("WWW-Authenticate", f'Basic realm="https://{feed.host}/"'),
+        ("WWW-Authenticate", f'Basic realm="https://{request.host}/"'),
         ("WWW-Authenticate", "TFS-Federated"),
         ("X-VSS-ResourceTenant", identity.TENANT),
-        ("X-VSS-AuthorizationEndpoint", feed.authorization_endpoint),
+        ("X-VSS-AuthorizationEndpoint", endpoint),
+        ("X-VSS-E2EID", identity.TENANT),
     )
+    return Answer(401, b'{"message": "Access denied"}', headers)
 
 
 def _server(world: AzureWorld, port: int) -> Server:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(world.ca_file))
-    names = (*identity.HOSTS, SPS, *world.hosts, "localhost", *(f"*{wild}" for wild in _WILD))
+    names = (*identity.HOSTS, SPS, BLOBS, *world.hosts, "localhost", *(f"*{wild}" for wild in _WILD))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*dict.fromkeys(names)).configure_cert(tls)
     served = frozenset(names)
