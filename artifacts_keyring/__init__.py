@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from .backend import ArtifactsKeyringBackend
     from .provider import CredentialProvider
 
-__all__ = ["ArtifactsKeyringBackend", "CredentialProvider"]
+__all__ = ["ArtifactsKeyringBackend", "CredentialProvider", "__version__"]
 __version__ = "3.0.0"
 
 _HOMES = {"ArtifactsKeyringBackend": "backend", "CredentialProvider": "provider"}
