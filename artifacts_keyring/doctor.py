@@ -173,13 +173,31 @@ def _command(environ: Mapping[str, str]) -> Check:
     found = shutil.which("keyring", path=environ.get("PATH", os.defpath))
     if found is None:
         return Check("keyring on PATH", None, "none; clients that run `keyring` (uv, pip's subprocess) need one")
-    own = Path(found).resolve().parent == Path(sys.executable).resolve().parent or (
-        Path(found).parent == Path(sys.prefix) / ("Scripts" if os.name == "nt" else "bin")
-    )
-    if own:
+    scripts = Path(sys.prefix) / ("Scripts" if os.name == "nt" else "bin")
+    # A tool installer puts a link on PATH, and a link to the interpreter into the environment: look at both ends.
+    if scripts.resolve() in (Path(found).parent.resolve(), Path(found).resolve().parent):
         return Check("keyring on PATH", True, found)
-    step = f"put {Path(sys.prefix)} first on PATH, or install artifacts-keyring beside that keyring"
-    return Check("keyring on PATH", False, f"{found} belongs to another environment", step)
+    if "artifacts_keyring" in _backends(found, environ):
+        return Check("keyring on PATH", True, f"{found}, another environment with this backend in it")
+    step = f"put {scripts} first on PATH, or install artifacts-keyring beside that keyring"
+    return Check("keyring on PATH", False, f"{found} belongs to another environment, without this backend", step)
+
+
+def _backends(command: str, environ: Mapping[str, str]) -> str:
+    """What another environment's keyring says it has; nothing where it does not answer."""
+    try:
+        done = subprocess.run(
+            [command, "--list-backends"],
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout
 
 
 def _clients(environ: Mapping[str, str]) -> Iterator[Check]:

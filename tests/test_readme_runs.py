@@ -170,6 +170,19 @@ def test_a_sign_in_is_what_was_missing(desk: Desk) -> None:
     assert desk.installed
 
 
+def test_doctor_knows_a_keyring_with_this_backend_wherever_it_is(desk: Desk, tools: Tools) -> None:
+    own = desk.run("python -m artifacts_keyring doctor")
+    assert f"✓ keyring on PATH: {tools.main}/keyring\n" in own
+    tool = desk.run("artifacts-keyring doctor", {"PATH": f"{tools.uv}:{PLAIN}"})
+    assert f"✓ keyring on PATH: {tools.uv}/keyring\n" in tool
+    other = desk.run(f"{tools.main}/python -m artifacts_keyring doctor", {"PATH": f"{tools.uv}:{PLAIN}"})
+    assert f"✓ keyring on PATH: {tools.uv}/keyring, another environment with this backend in it\n" in other
+    (desk.folder / "keyring").write_text("#!/bin/sh\necho nothing\n")
+    (desk.folder / "keyring").chmod(0o755)
+    none = desk.run("artifacts-keyring doctor", {"PATH": f"{desk.folder}:{tools.main}:{PLAIN}"}, code=1)
+    assert f"✗ keyring on PATH: {desk.folder}/keyring belongs to another environment, without this backend" in none
+
+
 @pytest.mark.parametrize("number", [0, 1])
 def test_pip(signed_in: Desk, number: int) -> None:
     signed_in.run(block("pip", number).text)
