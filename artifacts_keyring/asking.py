@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
-from . import console, declared, locking, log, provider
+from . import console, declared, feeds, locking, log, provider
 from .credential import Credential
 from .feeds import Feed
 from .provider import ProviderError, Query, Reply, Run
@@ -90,7 +90,12 @@ def _ask(session: _Session, interactive: Optional[bool]) -> Optional[Credential]
             return None
         _check_ahead(session, probe, answering, status)
         reply = _checked(session, probe, _heard(session, answering, status), status)
-        return reply.credential or _login(session, probe, reply, status, interactive)
+        if reply.credential is not None:
+            return reply.credential
+        entrance = _entrance(session, probe, reply)
+        if entrance is not None:
+            return _ask(session._replace(feed=entrance), interactive)
+        return _login(session, probe, reply, status, interactive)
 
 
 class _NotStarted:
@@ -179,6 +184,14 @@ def _no_access(session: _Session, what: str) -> NoCredential:
         f"(`{COMMAND} logout`, then `{COMMAND} login {session.feed.index_url}`)",
         this_feed_only=True,
     )
+
+
+def _entrance(session: _Session, probe: Probe, reply: Reply) -> Optional[Feed]:
+    """Where to ask instead for an upload to a public feed, of which the provider only sees that it lets it in."""
+    entrance = feeds.of_organisation(session.feed) if session.feed.kind == "upload" else None
+    if entrance is None or _obstacle(session, reply, None):
+        return None
+    return entrance if probe.anonymous(max(_SHORTEST_REQUEST, session.left())).admitted else None
 
 
 def _login(

@@ -260,6 +260,20 @@ def _feed(address: Address, place: Place) -> Feed:
     return known._replace(name=place.name.lower(), kind=place.kind, url=_url(address, place, place.name))
 
 
+def of_organisation(feed: Feed) -> Optional[Feed]:
+    """The feed of the same name that would belong to the organisation itself; None where *feed* is no project's.
+
+    Only projects can have public feeds: what this one's URL asks for is a member of the organisation, whether
+    there is such a feed or not.
+    """
+    address = split(feed.url) if feed.project and is_vendors(feed.host) else None
+    place = locate(address) if address is not None else None
+    if address is None or place is None or not place.name:
+        return None
+    place = place._replace(scope=place.scope[:-1], rest=())
+    return feed._replace(project=None, kind="index", url=_url(address, place, place.name or ""))
+
+
 def _scope(host: str, scope: list[str]) -> tuple[Optional[str], Optional[str], bool]:
     """Organisation, project, and whether a feed can stand below these segments."""
     if host.endswith(ORGANISATION_HOSTS):
