@@ -107,7 +107,8 @@ def _scope(address: Optional[Address]) -> Optional[Scope]:
     place = feeds.locate(address) if address is not None else None
     if address is None or place is None:
         return None
-    feed = () if place.name is None else ("_packaging", *filter(None, [place.name]))
+    # A view shows a part of its feed: what opens the one opens the other. No feed has an @ in its own name.
+    feed = () if place.name is None else ("_packaging", *filter(None, place.name.partition("@")))
     # Everything that belongs to the feed's Python side stands for the feed; other protocols for themselves.
     rest = () if place.rest[:1] and place.rest[0].lower() == "pypi" else place.rest
     path = tuple(part.lower() for part in (*place.scope, *feed, *rest))

@@ -85,6 +85,8 @@ def test_every_spelling_meets_every_spelling(endpoint: str, service: str) -> Non
         ("https://tfs.example:443/tfs/coll/", SERVER),
         ("https://tfs.example:8443/tfs", SERVER.replace(".example", ".example:8443")),
         ("http://localhost:8080/tfs", "http://localhost:8080/tfs/Coll/_packaging/feed/"),
+        (INDEX, f"{ORGANISATION}_packaging/feed@Local/pypi/simple/"),
+        (f"{ORGANISATION}_packaging/feed@local/", f"{ORGANISATION}_packaging/Feed%40Local/pypi/simple/numpy/"),
     ],
 )
 def test_a_prefix_covers_what_is_below(covering: str, service: str) -> None:
@@ -101,6 +103,8 @@ def test_a_prefix_covers_what_is_below(covering: str, service: str) -> None:
         ("https://pkgs.dev.azure.com/other/", INDEX),
         ("https://pkgs.dev.azure.com/org/proj/", INDEX),
         (f"{ORGANISATION}_packaging/", f"{ORGANISATION}proj/_packaging/feed/pypi/simple/"),
+        (f"{ORGANISATION}_packaging/feed@Local/pypi/simple/", INDEX),
+        (f"{ORGANISATION}_packaging/feed@Local/pypi/simple/", INDEX.replace("feed", "feed@Release")),
         ("https://pkgs.dev.azure.com/_packaging/", INDEX),
         ("https://pkgs.dev.azure.com/org/_packaging/feed/nuget/v3/index.json", INDEX),
         ("https://pkgs.dev.azure.com/org/_packaging/feed/npm/registry/", INDEX),
@@ -146,6 +150,7 @@ def test_http_that_is_declared_and_allowed_is_answered() -> None:
         (external(INDEX, UPLOAD), UPLOAD, "u1"),
         (external(UPLOAD, INDEX), INDEX, "u1"),
         (external(INDEX, INDEX), INDEX, "u0"),
+        (external(INDEX, INDEX.replace("feed", "feed@Local")), INDEX.replace("feed", "feed@local"), "u1"),
         ({**external(INDEX), **prefixes(ORGANISATION)}, INDEX, "u0"),
         ({**external(INDEX), **prefixes(INDEX)}, INDEX, "u0"),
         ({**external(ORGANISATION), **prefixes(INDEX)}, INDEX, "VssSessionToken"),
