@@ -24,6 +24,8 @@ sys.path.insert(0, str(HERE.parent / "scripts"))
 
 import environment  # noqa: E402 - its folder is put on sys.path above
 
+_QUIET = 0.5  # load average above which a warning is due
+
 if TYPE_CHECKING:
     from benchmarks.contestants import Contestant
     from benchmarks.results import Build, LookUp, Release, Results
@@ -71,8 +73,10 @@ def _measure(options: argparse.Namespace) -> Results:
     from benchmarks import contestants, measuring, releases, sizes
     from benchmarks.results import Results
 
+    _warn_when_busy()
     with tempfile.TemporaryDirectory(prefix="artifacts-keyring-bench-") as name:
-        scratch = Path(name)
+        scratch, machine = Path(name), _machine()
+        before = sizes.predecessor_release()  # first, because it is what a network can refuse
         release, build = _release(options)
         _say("wheel and environments")
         wheel = releases.native_wheel(environment.ROOT, scratch / "dist")
@@ -84,12 +88,12 @@ def _measure(options: argparse.Namespace) -> Results:
         return Results(
             date=datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat(),
             runs=options.runs,
-            machine=_machine(),
+            machine=machine,
             versions={name: one.versions() for name, one in everyone.items()},
             lookups=_look_ups(everyone, scratch / "home", options.runs),
             imports=imports,
             sizes=found,
-            releases=(*([release] if release else []), sizes.predecessor_release()),
+            releases=(*([release] if release else []), before),
             build=build,
         )
 
@@ -122,7 +126,14 @@ def _machine() -> dict[str, str]:
         "machine": platform.machine(),
         "system": platform.system(),
         "Python": platform.python_version(),
+        "load at the start": f"{os.getloadavg()[0]:.1f}",
     }
+
+
+def _warn_when_busy() -> None:
+    load = os.getloadavg()[0]
+    if load > _QUIET:
+        _say(f"the load is {load:.1f}: times will tell more about others at work here than about the contestants")
 
 
 def _say(line: str) -> None:
