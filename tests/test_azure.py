@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -93,6 +94,59 @@ def test_a_login_asks_for_ninety_days(world: AzureWorld, feed: Feed, tree: Path,
     assert asked["scope"] == "vso.packaging_write vso.drop_write"
     until = datetime.fromisoformat(asked["validTo"][:19]).replace(tzinfo=timezone.utc)
     assert timedelta(days=89) < until - datetime.now(timezone.utc) < timedelta(days=91)
+
+
+# A browser: fetches the page that it is told to open, and sends its form off.
+BROWSER = """
+import html.parser, sys, urllib.parse, urllib.request
+
+class Form(html.parser.HTMLParser):
+    action, fields = "", {}
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.action = found.get("action", self.action)
+        if tag == "input":
+            self.fields[found["name"]] = found["value"]
+
+form = Form()
+form.feed(urllib.request.urlopen(sys.argv[1]).read().decode())
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+direct.open(form.action, urllib.parse.urlencode(form.fields).encode()).read()
+"""
+
+
+def test_a_login_in_a_browser(world: AzureWorld, feed: Feed, tree: Path, home: Path, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "browser.py").write_text(BROWSER)
+    (programs / "xdg-open").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{programs}/browser.py" "$1"\n')
+    (programs / "xdg-open").chmod(0o755)
+    environ = {"PATH": f"{programs}:{world.environ(home)['PATH']}", "DISPLAY": ":9"}
+    broker = {"ARTIFACTS_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER": "false"}
+    full = {**world.environ(home), **environ, **broker}
+    outcome = look_up(feed.url, tree, full, interactive=True, dialog=True)
+    assert outcome.credential == ("VssSessionToken", "token-org-1")
+    assert world.steps == ["feed", "discovery", "authorize", "token:authorization_code", "session:Compact"]
+    assert "code_verifier" in world.requests[3].form
+
+
+def test_another_authority_moves_discovery_only(world: AzureWorld, feed: Feed, tree: Path, home: Path) -> None:
+    authority = {"ARTIFACTS_CREDENTIALPROVIDER_MSAL_AUTHORITY": "https://login.windows.net/common"}
+    assert run(world, feed, tree, home, environ=authority, interactive=True).code == 0
+    assert world.steps == LOGIN
+    hosts = [request.host for request in world.requests]
+    assert hosts[1:4] == ["login.windows.net", "login.microsoftonline.com", "login.microsoftonline.com"]
+
+
+def test_the_sign_in_itself_in_place_of_a_session_token(world: AzureWorld, feed: Feed, tree: Path, home: Path) -> None:
+    entra = {"ARTIFACTS_CREDENTIALPROVIDER_RETURN_ENTRA_TOKENS": "true"}
+    outcome = run(world, feed, tree, home, environ=entra, interactive=True)
+    assert outcome.credential is not None
+    assert outcome.credential[0] == "EntraToken"
+    assert outcome.credential[1] in world.identity.access_tokens
+    assert world.steps == LOGIN[:4]
+    assert not (home / SESSION_CACHE).exists()
 
 
 @pytest.mark.parametrize("refusal", ["authorization_declined", "expired_token"])
@@ -216,7 +270,39 @@ def test_another_spelling_is_another_entry(
     assert world.steps == steps
 
 
+@pytest.mark.parametrize(
+    ("legacy", "project", "view"),
+    [(False, "project", ""), (False, "My Project", "Local"), (True, "", ""), (True, "project", "Release")],
+)
+def test_a_feed_may_stand_in_a_project_and_have_views_on_both_hosts(
+    world: AzureWorld, tree: Path, home: Path, legacy: bool, project: str, view: str
+) -> None:
+    feed = world.feed("org", "feed", project=project, legacy=legacy)
+    feed.views["release"] = set()
+    url = feed.url_on(feed.host, view)
+    assert look_up(url, tree, world.environ(home), interactive=True).credential == ("VssSessionToken", "token-org-1")
+    assert world.steps == LOGIN
+    assert world.requests[-1].host == ("org.vssps.visualstudio.com" if legacy else "vssps.dev.azure.com")
+    world.forget()
+    assert look_up(url, tree, world.environ(home)).code == 0
+    assert world.requests == []
+
+
 # Hosts that are not Azure's own
+
+
+def test_a_server_on_premises_has_no_sign_in_but_a_declared_token(tree: Path, home: Path) -> None:
+    with AzureWorld(hosts=["devops.example.test"]) as world:
+        feed = world.feed("tfs/Collection", "feed", host="devops.example.test", on_premises=True)
+        assert run(world, feed, tree, home, interactive=True).code == 2
+        assert world.steps == ["feed"]
+        world.forget()
+        entry = {"endpoint": feed.url, "username": "any", "password": "declared"}
+        declared = {
+            "ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS": json.dumps({"endpointCredentials": [entry]})
+        }
+        assert run(world, feed, tree, home, environ=declared).credential == ("any", "declared")
+        assert world.requests == []
 
 
 def test_a_made_up_host_is_refused_unless_it_is_named(tree: Path, home: Path) -> None:

@@ -37,6 +37,7 @@ class Feed:
     public: bool = False
     project: str = ""
     host: str = PKGS
+    on_premises: bool = False
     fault: str = ""
     sound: int = 0
     index_bytes: int = 0

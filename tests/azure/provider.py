@@ -34,6 +34,7 @@ def look_up(
     *,
     retry: bool = False,
     interactive: bool = False,
+    dialog: bool = False,
     verbosity: str = "Information",
 ) -> Outcome:
     """One run of the provider for `url` with exactly `environ`. Raises subprocess.TimeoutExpired past DEADLINE."""
@@ -41,7 +42,7 @@ def look_up(
         "-Uri": url,
         "-IsRetry": str(retry).lower(),
         "-NonInteractive": str(not interactive).lower(),
-        "-CanShowDialog": "false",
+        "-CanShowDialog": str(dialog).lower(),
         "-OutputFormat": "Json",
         "-Verbosity": verbosity,
     }

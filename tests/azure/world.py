@@ -90,9 +90,13 @@ class AzureWorld:
         project: str = "",
         host: str = "",
         legacy: bool = False,
+        on_premises: bool = False,
     ) -> Feed:
-        """Make a feed; `legacy` puts it on organisation.pkgs.visualstudio.com, `host` anywhere else."""
-        feed = Feed(organisation, name, public, project)
+        """Make a feed; `legacy` puts it on organisation.pkgs.visualstudio.com, `host` anywhere else.
+
+        on_premises: it stands on a server that knows nothing of Entra ID.
+        """
+        feed = Feed(organisation, name, public, project, on_premises=on_premises)
         feed.host = host or (feed.legacy_host if legacy else PKGS)
         self._feeds.insert(0, feed)
         return feed
@@ -201,6 +205,11 @@ def _step(rest: str) -> str:
 
 
 def _refusal(feed: Feed, request: Request) -> Answer:
+    body, e2eid = b'{"message": "Access denied"}', ("X-VSS-E2EID", identity.TENANT)
+    basic = ("WWW-Authenticate", f'Basic realm="https://{request.host}/"')
+    if feed.on_premises:
+        kinds = (("WWW-Authenticate", kind) for kind in ("Bearer", "Negotiate", "NTLM"))
+        return Answer(401, body, (basic, *kinds, e2eid))
     authority = f"https://{identity.HOSTS[0]}/{identity.TENANT}"
     legacy = request.host.endswith(LEGACY)
     owner = feed.organisation
@@ -208,13 +217,13 @@ def _refusal(feed: Feed, request: Request) -> Answer:
     headers = (
         ("Content-Type", "application/json"),
         ("WWW-Authenticate", f"Bearer authorization_uri={authority}"),
-        ("WWW-Authenticate", f'Basic realm="https://{request.host}/"'),
+        basic,
         ("WWW-Authenticate", "TFS-Federated"),
         ("X-VSS-ResourceTenant", identity.TENANT),
         ("X-VSS-AuthorizationEndpoint", endpoint),
-        ("X-VSS-E2EID", identity.TENANT),
+        e2eid,
     )
-    return Answer(401, b'{"message": "Access denied"}', headers)
+    return Answer(401, body, headers)
 
 
 def _server(world: AzureWorld, port: int) -> Server:
