@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Callable, NamedTuple
 
@@ -18,11 +20,16 @@ from tests.azure import AzureWorld
 from tests.conftest import ROOT
 
 FEED = "https://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/"
-DECLARED = json.dumps({"endpointCredentials": [{"endpoint": FEED, "username": "someone", "password": "declared"}]})
 ASK = f"import artifacts_keyring as a; print(a.CredentialProvider().get_credentials({FEED!r}))"
 # A path that is neither ASCII nor free of spaces.
 PLACE = "opt/Mein Gerät"
 NOBODY = "65534:65534"
+HOME = "home/someone"
+# Folder -> mount options: the package is nobody's to change.
+READ_ONLY: Mapping[str, str] = {PLACE: "ro"}
+CA = "srv/ca.pem"
+# Moves the wall clock of whatever loads it; a package of the lean system, used by the tests of clocks only.
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 
 
 class System(NamedTuple):
@@ -41,7 +48,7 @@ def system(
         pytest.skip(f"a minimal chroot needs {', '.join(lacking) or 'root'}")
     suite, python = request.param
     root = tmp_path_factory.mktemp("lean") / suite
-    command = ["mmdebstrap", "-q", "--variant=essential", "--include=python3,libstdc++6,libssl3"]
+    command = ["mmdebstrap", "-q", "--variant=essential", "--include=python3,libstdc++6,libssl3,libfaketime"]
     if suite == "bullseye":
         command[-1] = command[-1].replace("libssl3", "libssl1.1")
     subprocess.run([*command, suite, str(root), *debian_mirror()], check=True, capture_output=True)
@@ -55,43 +62,168 @@ def system(
     return System(root, python)
 
 
+@pytest.fixture
+def world(system: System) -> Iterator[AzureWorld]:
+    """A whole Azure DevOps, the only network there is: no look-up below asks a name server, which may be slow."""
+    with AzureWorld() as made:
+        made.feed("org", "feed")
+        shutil.copy(made.ca_file, system.root / CA)
+        yield made
+
+
+@pytest.fixture
+def home(system: System) -> Iterator[Path]:
+    """An empty home that anybody may write to, in the lean system at /HOME."""
+    folder = system.root / HOME
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
 def inside(
-    system: System, command: list[str], *, user: str = "0:0", **environ: str
+    system: System,
+    world: AzureWorld,
+    command: list[str],
+    environ: Mapping[str, str],
+    *,
+    user: str = "0:0",
+    mounts: Mapping[str, str] = READ_ONLY,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `command` in the chroot with just `environ`, /proc, an own /tmp, and the package read-only."""
+    """Run `command` in the chroot with just `environ`, /proc, an own /tmp; `mounts`: folder -> mount options."""
     script = (
-        'set -e; cd "$1"; mount -t proc proc proc; mount -t tmpfs -o mode=1777 tmpfs tmp; mount --bind "$2" "$2"; '
-        'mount -o remount,bind,ro "$2"; user=$3; shift 3; exec chroot --userspec="$user" . "$@"'
+        'set -e; cd "$1"; user=$2; shift 2; mount -t proc proc proc; mount -t tmpfs -o mode=1777 tmpfs tmp; '
+        'while [ "$1" != -- ]; do mount --bind "$1" "$1"; mount -o "remount,bind,$2" "$1"; shift 2; done; shift; '
+        'exec chroot --userspec="$user" . "$@"'
     )
-    own = {"PYTHONPATH": f"/{PLACE}", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environ}
-    words = [f"{name}={value}" for name, value in own.items()]
-    wrapped = ["unshare", "-m", "sh", "-c", script, "sh", str(system.root), PLACE, user, "env", "-i", *words, *command]
-    return subprocess.run(wrapped, capture_output=True, text=True, timeout=120, check=False)
+    own = {"PYTHONPATH": f"/{PLACE}", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "SSL_CERT_FILE": f"/{CA}"}
+    network = {"HTTPS_PROXY": f"http://127.0.0.1:{world.server.server_port}"}
+    words = [f"{name}={value}" for name, value in {**own, **network, **environ}.items()]
+    folders = [word for mount in mounts.items() for word in mount]
+    wrapped = ["unshare", "-m", "sh", "-c", script, "sh", str(system.root), user, *folders, "--", "env", "-i", *words]
+    return subprocess.run([*wrapped, *command], capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_there_is_no_libicu(system: System) -> None:
+def declared(world: AzureWorld) -> dict[str, str]:
+    """The variable that declares a good token for FEED."""
+    entry = {"endpoint": FEED, "username": "someone", "password": world.token("org")}
+    return {"ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS": json.dumps({"endpointCredentials": [entry]})}
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The only line on stderr of a look-up that found nothing."""
+    assert done.stdout in ("", "(None, None)\n"), done.stdout
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_there_is_no_libicu(system: System, world: AzureWorld) -> None:
     assert not list(system.root.rglob("libicuuc*"))
-    done = inside(system, ["python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"])
+    done = inside(system, world, ["python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], {})
     assert done.stdout.strip() == system.python, done.stderr
 
 
 @pytest.mark.parametrize("home", ["/tmp", "/nowhere", None], ids=["home", "no such home", "HOME unset"])
 @pytest.mark.parametrize("user", ["0:0", NOBODY], ids=["root", "unprivileged"])
-def test_the_real_provider_answers(system: System, user: str, home: str | None) -> None:
-    environ = {"ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS": DECLARED, **({"HOME": home} if home else {})}
-    done = inside(system, ["python3", "-c", ASK], user=user, **environ)
+def test_the_real_provider_answers(system: System, world: AzureWorld, user: str, home: str | None) -> None:
+    environ = {**declared(world), **({"HOME": home} if home else {})}
+    done = inside(system, world, ["python3", "-c", ASK], environ, user=user)
     if home is None and user == NOBODY:
-        # .NET then takes the home of the passwd entry, and nobody's does not exist: one line says so.
-        (line,) = done.stderr.splitlines()
-        assert "HOME=/nonexistent is not a folder that you may write to" in line
+        # .NET then takes the home of the passwd entry, and nobody's does not exist.
+        assert "HOME=/nonexistent is not a folder that you may write to" in one_line(done)
         return
-    assert done.stdout == "('someone', 'declared')\n", done.stdout + done.stderr
+    assert done.stdout == "('someone', 'token-org-1')\n", done.stdout + done.stderr
+    assert [(r.auth, r.status) for r in world.requests] == [("none", 401), ("basic", 200)]
 
 
-def test_keyring_answers_with_the_declared_credential(system: System) -> None:
-    environ = {"ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS": DECLARED, "HOME": "/nowhere"}
-    done = inside(system, ["python3", "-m", "keyring", "get", FEED, "anybody"], user=NOBODY, **environ)
-    assert done.stdout == "declared\n", done.stdout + done.stderr
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"HOME": "/nowhere"}, "needs a sign-in, and nobody would see a prompt here"),
+        # The one of the passwd entry, which does not exist.
+        ({}, "HOME=/nonexistent is not a folder that you may write to, set HOME to one"),
+    ],
+    ids=["no such home", "HOME unset"],
+)
+def test_no_home_and_nothing_declared_is_one_line(
+    system: System, world: AzureWorld, environ: dict[str, str], words: str
+) -> None:
+    assert words in one_line(inside(system, world, ["python3", "-c", ASK], environ, user=NOBODY))
+
+
+def test_keyring_answers_with_the_declared_credential(system: System, world: AzureWorld) -> None:
+    command = ["python3", "-m", "keyring", "get", FEED, "anybody"]
+    done = inside(system, world, command, {**declared(world), "HOME": "/nowhere"}, user=NOBODY)
+    assert done.stdout == "token-org-1\n", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("options", ["rw", "ro"], ids=["a home", "a read-only home"])
+def test_a_cached_token_is_found_by_an_unprivileged_user(
+    system: System, world: AzureWorld, home: Path, payload_tree: Callable[[str], Path], options: str
+) -> None:
+    _, token = signed_in(world, home, payload_tree)
+    done = inside(
+        system,
+        world,
+        ["python3", "-m", "keyring", "get", FEED, "me"],
+        {"HOME": f"/{HOME}"},
+        user=NOBODY,
+        mounts={PLACE: "ro", HOME: options},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{token}\n", "")
+    assert [(r.auth, r.status) for r in world.requests] == [("none", 401), ("basic", 200)]
+
+
+def test_a_renewal_in_a_read_only_home_fails_at_once(
+    system: System, world: AzureWorld, home: Path, payload_tree: Callable[[str], Path]
+) -> None:
+    """Left alone, the provider would try for a minute to lock its cache of sign-ins."""
+    _, token = signed_in(world, home, payload_tree)
+    world.revoke(token)
+    done = inside(system, world, ["python3", "-c", ASK], {"HOME": f"/{HOME}"}, user=NOBODY, mounts={HOME: "ro"})
+    line = one_line(done)
+    assert f"{FEED} needs a sign-in (the provider cannot write its caches: Read-only file system" in line
+    assert "gave no answer" not in line
+
+
+def test_a_place_that_may_not_be_executed_is_said(system: System, world: AzureWorld) -> None:
+    done = inside(system, world, ["python3", "-c", ASK], {"HOME": "/tmp"}, mounts={PLACE: "ro,noexec"})
+    assert "check whose it is, and for a noexec mount" in one_line(done)
+
+
+@pytest.mark.parametrize(
+    ("skew", "renewal"),
+    [
+        ("+400d", ["discovery", "token:refresh_token", "session:SelfDescribing"]),
+        ("-400d", ["session:SelfDescribing"]),
+    ],
+    ids=["fast", "slow"],
+)
+def test_a_wrong_wall_clock_costs_at_most_a_refresh(
+    system: System, world: AzureWorld, home: Path, payload_tree: Callable[[str], Path], skew: str, renewal: list[str]
+) -> None:
+    """Python and .NET see the moved clock, the servers the true one, by which the sign-in is good for an hour."""
+    _, token = signed_in(world, home, payload_tree)
+    world.revoke(token)
+    moved = {"LD_PRELOAD": FAKETIME, "FAKETIME": skew, "HOME": f"/{HOME}"}
+    done = inside(system, world, ["python3", "-c", ASK], moved)
+    assert done.stderr == ""
+    assert done.stdout == "('VssSessionToken', 'token-org-2')\n"
+    # Without a credential, with the revoked one, the provider's own; at the end the check of the renewed one.
+    assert world.steps == ["feed", "feed", "feed", *renewal, "feed"]
+    valid_to = json.loads(next(r.body for r in world.requests if r.step == renewal[-1]))["validTo"]
+    true = datetime.now(timezone.utc)
+    assert abs(datetime.fromisoformat(valid_to[:19] + "+00:00") - true - timedelta(days=int(skew[:-1]))) < timedelta(1)
+
+
+def signed_in(world: AzureWorld, home: Path, payload_tree: Callable[[str], Path]) -> tuple[str, str]:
+    """User name and token after a real login with its caches below `home`, readable for everybody; an empty log."""
+    feed = world.feed("org", "feed")
+    credential = world.login(feed, payload_tree("linux-x64"), home)
+    for path in home.rglob("*"):
+        path.chmod(0o777 if path.is_dir() else 0o666)
+    world.forget()
+    return credential
 
 
 def test_no_argument_list_holds_a_secret(tmp_path: Path, payload_tree: Callable[[str], Path]) -> None:
