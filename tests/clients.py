@@ -157,21 +157,44 @@ def _count(log: Path, pattern: str) -> int:
 # How each client is called
 
 
-def pip_words(job: Job, verb: str, user: str = "") -> list[str]:
-    """pip with the feeds of the job as its indexes; a public index beside them needs no user."""
-    first, *others = [feed.with_user(user) if user and feed.hosted else feed.url for feed in job.feeds]
-    extra = [word for url in others for word in ("--extra-index-url", url)]
-    return ["python", "-m", "pip", verb, "--no-cache-dir", "--index-url", first, *extra]
-
-
 def _pip(provider: str, user: str = "") -> Callable[[Job], Command]:
     options = ["--no-input", "--keyring-provider", provider] if provider else []
 
     def command(job: Job) -> Command:
-        words = [*pip_words(job, "install", user), *options, "--target", str(job.folder / "installed")]
-        return Command([*words, *job.packages])
+        # A public index beside the feeds needs no user.
+        urls = [feed.with_user(user) if user and feed.hosted else feed.url for feed in job.feeds]
+        return pip_install(job, *urls, options=options)
 
     return command
+
+
+def pip_install(job: Job, first: str, *others: str, options: Sequence[str] = ()) -> Command:
+    """pip with these indexes."""
+    words = ["python", "-m", "pip", "install", "--no-cache-dir", *options, "--target", str(job.folder / "installed")]
+    extra = [word for url in others for word in ("--extra-index-url", url)]
+    return Command([*words, "--index-url", first, *extra, *job.packages])
+
+
+# A build backend that needs the packages of the feeds, and makes nothing itself.
+_BACKEND = """
+import pathlib, shutil
+{imports}
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    return pathlib.Path(shutil.copy("{file}", folder)).name
+"""
+
+
+def pip_wheel(job: Job, options: Sequence[str]) -> Command:
+    """pip builds a wheel of a project, in an environment of its own that needs the packages of the job."""
+    folder = job.folder / "project"
+    folder.mkdir()
+    backend = f'build-backend = "backend"\nbackend-path = ["."]\nrequires = {list(job.packages)}\n'
+    (folder / "pyproject.toml").write_text(f"[build-system]\n{backend}")
+    imports = "\n".join(f"import {package}" for package in job.packages)
+    (folder / "backend.py").write_text(_BACKEND.format(imports=imports, file=job.file))
+    words = ["python", "-m", "pip", "wheel", "--no-cache-dir", *options, "--index-url", job.feeds[0].url]
+    return Command([*words, "--wheel-dir", str(job.folder / "built"), str(folder)])
 
 
 def _uv_with_users(job: Job) -> Command:
@@ -192,8 +215,12 @@ def _uv_always(job: Job) -> Command:
 
 
 def _uv_index(feed: Feed, default: bool) -> str:
-    authenticate = "always" if feed.hosted else "never"
-    lines = [f'name = "{feed.organisation}"', f'url = "{feed.url}"', f'authenticate = "{authenticate}"']
+    authenticate = "always" if feed.hosted or feed.on_premises else "never"
+    lines = [
+        f'name = "{feed.organisation.rpartition("/")[2]}"',
+        f'url = "{feed.url}"',
+        f'authenticate = "{authenticate}"',
+    ]
     return "\n".join(["[[index]]", *lines, f"default = {str(default).lower()}", ""])
 
 

@@ -55,12 +55,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("nobody to ask", signed_in=False),
 )
 
-# An upload goes to one place.
+# An upload goes to one place; a feed on 127.0.0.1 cannot be a public one of Azure DevOps.
 CASES: tuple[tuple[Client, Scenario], ...] = tuple(
     (client, scenario)
     for client in CLIENTS
     for scenario in SCENARIOS
-    if not client.uploads or not (scenario.public or scenario.beside or scenario.feeds > 1)
+    if not client.uploads or not (scenario.beside or scenario.feeds > 1 or (scenario.public and not client.proxied))
 )
 
 # How often each client asks at most, in the order of its scenarios, as measured with the versions of 2026-11; uv and
@@ -75,10 +75,10 @@ MOST_LOOK_UPS: Mapping[str, tuple[int, ...]] = {
     "uv, authenticate always": (1, 2, 4, 2, 1, 1, 1, 2),
     "poetry": (5, 7, 9, 9, 11, 5, 5, 4),
     "pdm": (1, 0, 24, 2, 1, 1, 1, 6),
-    "uv publish": (1, 1, 1, 4),
-    "twine": (2, 2, 2, 1),
-    "poetry publish": (4, 4, 4, 5),
-    "pdm publish": (3, 3, 3, 4),
+    "uv publish": (1, 1, 1, 1, 4),
+    "twine": (2, 2, 2, 2, 1),
+    "poetry publish": (4, 4, 4, 4, 5),
+    "pdm publish": (3, 3, 3, 3, 4),
     "hatch publish": (1, 1, 1, 1),
 }
 
@@ -218,15 +218,85 @@ def check_effort(client: Client, scenario: Scenario, result: Result) -> None:
     most = MOST_LOOK_UPS[client.name][own.index((client, scenario))]
     processes = {look_up.process for look_up in result.run.look_ups}
     assert len(result.run.look_ups) <= most
-    assert result.run.provider_runs <= (2 if scenario.revoked else scenario.feeds) * len(processes)
+    # For an upload to a public feed the provider is asked at the organisation's address, too.
+    runs = 2 if scenario.revoked or (scenario.public and client.uploads) else scenario.feeds
+    assert result.run.provider_runs <= runs * len(processes)
     if scenario.declared:
         assert result.run.provider_runs == 0
     if scenario.public and most == 0:
         assert not any(request.basic[1] for request in result.world.requests)
     exchanges = [step for step in result.world.steps if step.startswith("session")]
-    # No login was made to 127.0.0.1 or to the organisations' own hosts.
+    # The login was made for one address of each organisation; for another the provider gets a token without asking.
     renewed = scenario.revoked or (scenario.signed_in and (scenario.own_hosts or not client.proxied))
     assert exchanges == (["session:SelfDescribing"] * scenario.feeds if renewed else [])
+
+
+@pytest.mark.parametrize(
+    ("project", "view", "legacy"),
+    [("My Project", "", False), ("", "Local", False), ("project", "Release", True)],
+    ids=["in a project", "a view", "a view in a project on the organisation's host"],
+)
+def test_a_feed_with_another_address(
+    world: AzureWorld,
+    signed_in: SignedIn,
+    environments: Mapping[str, Path],
+    tmp_path: Path,
+    project: str,
+    view: str,
+    legacy: bool,
+) -> None:
+    shutil.copytree(signed_in.home, tmp_path / "home")
+    world.adopt(signed_in.world)
+    feed = world.feed("org", "feed", project=project, legacy=legacy)
+    job = clients.job(tmp_path / "job", [feed], world.ca_file, environments["pip"], environments["uv"])
+    feed.views["release"] = set(feed.files)
+    client = Client("pip", "pip", False, lambda job: clients.pip_install(job, feed.url_on(feed.host, view)))
+    run = clients.run(client, world, tmp_path / "home", job, {})
+    assert clients.installed(job) == {"package0"}, run.output
+    assert world.steps.count("session:SelfDescribing") == 1
+
+
+@pytest.mark.parametrize("name", ["pip", "pip subprocess", "uv, authenticate always", "twine"])
+def test_a_server_on_premises_needs_the_documented_variable_only(
+    name: str, environments: Mapping[str, Path], tmp_path: Path
+) -> None:
+    (client,) = [client for client in CLIENTS if client.name == name]
+    with AzureWorld(hosts=["devops.example.test"]) as world:
+        feed = world.feed("tfs/Collection", "feed", host="devops.example.test", on_premises=True)
+        programs = environments[client.requirement]
+        job = clients.job(tmp_path / "job", [feed], world.ca_file, programs, environments["uv"])
+        entry = {"endpoint": feed.url, "username": "any", "password": world.token(feed.organisation)}
+        declared = {DECLARED: json.dumps({"endpointCredentials": [entry]})}
+        run = clients.run(client, world, tmp_path / "home", job, declared)
+        assert Result(run, job, world).done, run.output
+        assert run.provider_runs == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "built"),
+    [
+        ((), {}, True),
+        ((), {"PIP_NO_INPUT": "1", "PIP_KEYRING_PROVIDER": "import"}, True),
+        ((), {"PIP_NO_INPUT": "1", "PIP_KEYRING_PROVIDER": "subprocess"}, True),
+        # To the pip that fills the build environment pip hands on the variables and the one option, but not the other.
+        (("--no-input", "--keyring-provider", "import"), {}, False),
+    ],
+)
+def test_what_a_build_requires_comes_from_a_private_feed(
+    options: tuple[str, ...],
+    environ: Mapping[str, str],
+    built: bool,
+    world: AzureWorld,
+    signed_in: SignedIn,
+    environments: Mapping[str, Path],
+    tmp_path: Path,
+) -> None:
+    feeds = stage(CLIENTS[0], SCENARIOS[0], world, signed_in, tmp_path / "home")
+    job = clients.job(tmp_path / "job", feeds, world.ca_file, environments["pip"], environments["uv"])
+    client = Client("pip wheel", "pip", False, lambda job: clients.pip_wheel(job, options))
+    run = clients.run(client, world, tmp_path / "home", job, environ)
+    assert (run.code == 0) == (job.folder / "built" / job.file.name).exists() == built, run.output
+    assert len(run.look_ups) == int(built)
 
 
 def declare(world: AzureWorld, feeds: Sequence[Feed]) -> dict[str, str]:
