@@ -55,7 +55,7 @@ class Child:
             bufsize=0,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-        self.overflow = False
+        self.overflow: bool = False
         self._stdout = bytearray()
         self._stderr = bytearray()
         self._on_stderr = on_stderr

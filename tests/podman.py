@@ -6,11 +6,12 @@ lives in a folder of its own and needs no daemon.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from credprovider.emulation import debian_mirror
@@ -32,8 +33,17 @@ def missing() -> list[str]:
     return lacking if os.name == "nt" or os.geteuid() == 0 else [*lacking, "root"]
 
 
-def configure(folder: Path) -> dict[str, str]:
-    """Write podman's configuration below `folder`; return the variables that select it."""
+@contextlib.contextmanager
+def store(folder: Path) -> Iterator[dict[str, str]]:
+    """Podman's configuration and all it keeps below `folder`: the variables that select it."""
+    try:
+        yield _configure(folder)
+    finally:
+        # podman mounts its store onto itself, and nobody could remove that.
+        subprocess.run(["umount", str(folder / "graph" / "overlay")], check=False, capture_output=True)
+
+
+def _configure(folder: Path) -> dict[str, str]:
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     processes = min(resource.getrlimit(resource.RLIMIT_NPROC)[1] % 2**31, 32768) or 32768
     (folder / "containers.conf").write_text(

@@ -66,7 +66,7 @@ def here(standing: Set, monkeypatch: pytest.MonkeyPatch) -> Iterator[Set]:
 
 def backend() -> ArtifactsKeyringBackend:
     """A new one, as keyring makes it."""
-    return ArtifactsKeyringBackend()  # type: ignore[no-untyped-call]
+    return ArtifactsKeyringBackend()
 
 
 FEED = "https://pkgs.dev.azure.com/org/_packaging/feed/pypi"

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Callable
@@ -25,14 +26,14 @@ else:
 
 
 @pytest.fixture(scope="module")
-def container(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Variables that make cibuildwheel use podman and our image."""
     lacking = podman.missing()
     if lacking:
         pytest.skip(f"cibuildwheel's Linux build needs {', '.join(lacking)}")
     folder = tmp_path_factory.mktemp("podman")
-    variables = podman.configure(folder)
-    return {**variables, "CIBW_MANYLINUX_X86_64_IMAGE": podman.make_image(folder, variables)}
+    with podman.store(folder) as variables:
+        yield {**variables, "CIBW_MANYLINUX_X86_64_IMAGE": podman.make_image(folder, variables)}
 
 
 def cibuildwheel(*arguments: object, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:

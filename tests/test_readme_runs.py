@@ -334,16 +334,14 @@ def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, s
     if lacking := [tool for tool in podman.missing() if tool != "mmdebstrap"]:
         pytest.skip(f"a container needs {', '.join(lacking)}")
     folder = tmp_path_factory.mktemp("podman")
-    variables = podman.configure(folder)
     for name in ("etc", "tmp", "proc", "dev", "sys", *(path.strip("/") for path in SYSTEM)):
         (folder / "root" / name).mkdir(parents=True, exist_ok=True)
     for link in ("bin", "sbin", "lib", "lib64"):
         (folder / "root" / link).symlink_to(f"usr/{link}")
     make = f"tar -C root -c . | podman import -q - {BASE}"
-    bash(make, folder, {**os.environ, **variables})
-    yield variables
-    # podman mounts its store onto itself, and pytest could not remove that.
-    subprocess.run(["umount", str(folder / "graph" / "overlay")], check=False, capture_output=True)
+    with podman.store(folder) as variables:
+        bash(make, folder, {**os.environ, **variables})
+        yield variables
 
 
 def test_a_container_without_the_token_in_it(

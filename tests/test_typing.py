@@ -30,8 +30,8 @@ from artifacts_keyring import ArtifactsKeyringBackend, CredentialProvider
 URL = "https://pkgs.dev.azure.com/ORG/_packaging/FEED/pypi/simple/"
 
 
-def credential(backend: ArtifactsKeyringBackend) -> Optional[tuple[str, str]]:
-    found = backend.get_credential(URL, None)
+def credential() -> Optional[tuple[str, str]]:
+    found = ArtifactsKeyringBackend().get_credential(URL, None)
     return None if found is None else (found.username, found.password)
 
 
