@@ -1,4 +1,4 @@
-"""Run the provider inside each wheel as far as this machine can: `python scripts/smoke.py WHEEL ...`.
+"""Run the provider inside each wheel or sdist as far as this machine can: `python scripts/smoke.py FILE ...`.
 
 With ``--installed``, take a look-up through the artifacts_keyring that is installed in this Python
 instead (what cibuildwheel's tests do).
@@ -19,18 +19,18 @@ EXPECTED = ("smoke", "declared-for-smoke")
 
 
 def main() -> int:
-    """0 when every provider that can run here answered, 1 when one did not, 2 for bad input."""
+    """0 when every provider that can run here answered, 1 when one did not, 2 or 30 for bad input."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("wheels", nargs="*", type=Path, metavar="WHEEL")
-    parser.add_argument("--installed", action="store_true", help="use the installed package, no wheel")
-    parser.add_argument("--strict", action="store_true", help="a wheel that this machine lacks a tool for is a failure")
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="wheels and sdists of this project")
+    parser.add_argument("--installed", action="store_true", help="use the installed package, no file")
+    parser.add_argument("--strict", action="store_true", help="a file that this machine lacks a tool for is a failure")
     options = parser.parse_args()
-    if options.installed == bool(options.wheels):
-        parser.error("name one wheel or more, or --installed; valid: one of the two")
-    missing = [str(path) for path in options.wheels if not path.is_file()]
+    if options.installed == bool(options.files):
+        parser.error("name one file or more, or --installed; valid: one of the two")
+    missing = [str(path) for path in options.files if not path.is_file()]
     if missing:
         parser.error(f"{missing[0]} is no file; build it with scripts/build.py")
-    return _installed() if options.installed else _wheels(options.wheels, options.strict)
+    return _installed() if options.installed else _files(options.files, options.strict)
 
 
 def _installed() -> int:
@@ -43,13 +43,18 @@ def _installed() -> int:
     return 0 if good else 1
 
 
-def _wheels(wheels: list[Path], strict: bool) -> int:
+def _files(files: list[Path], strict: bool) -> int:
     import environment
 
     environment.ensure("lief", "pip")
     from credprovider import smoking
+    from credprovider.errors import BuildError
 
-    answers = smoking.run(wheels, smoking.Question(FEED, json.dumps(DECLARED), EXPECTED), print)
+    try:
+        answers = smoking.run(files, smoking.Question(FEED, json.dumps(DECLARED), EXPECTED), print)
+    except BuildError as error:
+        print(f"smoke: {error}", file=sys.stderr)
+        return error.exit_code
     for line in smoking.table(answers):
         print(line)
     failed = [one for one in answers if one.failed or (strict and one.lacking)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,10 @@ from tests import rewriting
 from tests.conftest import ROOT
 
 
-def smoke(*arguments: object) -> subprocess.CompletedProcess[str]:
+def smoke(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / "smoke.py"), *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    full = {**os.environ, **environ}
+    return subprocess.run(command, cwd=ROOT, env=full, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("key", ["linux-x64", "linux-arm64", "win-x64", "win-x86", "any"])
@@ -26,6 +28,15 @@ def test_the_provider_of_a_wheel_answers(wheel: Callable[[str], Path], key: str)
     assert done.returncode == 0, done.stdout + done.stderr
     (row,) = [line for line in done.stdout.splitlines() if line.startswith(key)]
     assert "credential found" in row and " 2.0.5 " in row
+
+
+def test_the_provider_of_the_sdist_answers(sdist: Path) -> None:
+    done = smoke("--strict", sdist)
+    if ": needs " in done.stdout:
+        pytest.skip(done.stdout.partition(": needs ")[2].splitlines()[0])
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("any")]
+    assert "by dotnet exec" in row and "credential found" in row and " 2.0.5 " in row
 
 
 @pytest.mark.parametrize(("key", "form"), [("osx-x64", "Mach-O"), ("osx-arm64", "Mach-O"), ("win-arm64", "PE")])
@@ -43,6 +54,32 @@ def test_a_provider_that_does_not_answer_is_a_failure(wheel: Callable[[str], Pat
     assert "exit " in done.stdout
 
 
-def test_bad_input_is_refused() -> None:
+def test_an_executable_for_another_platform_is_a_failure(wheel: Callable[[str], Path], tmp_path: Path) -> None:
+    other = f"{rewriting.PROVIDER}CredentialProvider.Microsoft"
+    path = rewriting.rewrite(wheel("osx-arm64"), tmp_path, {other: rewriting.read(wheel("linux-x64"), other)})
+    done = smoke(path)
+    assert done.returncode == 1
+    assert "ELF for linux-x64" in done.stdout
+
+
+def test_a_tool_that_is_missing_is_named_and_one_that_fails_is_a_failure(
+    wheel: Callable[[str], Path], tmp_path: Path
+) -> None:
+    needs = smoke(wheel("linux-arm64"), PATH=str(tmp_path))
+    assert (needs.returncode, "needs qemu-aarch64-static (package qemu-user-static)" in needs.stdout) == (0, True)
+    assert smoke("--strict", wheel("linux-arm64"), PATH=str(tmp_path)).returncode == 1
+    for tool in ("qemu-aarch64-static", "apt-get"):
+        (tmp_path / tool).write_text("#!/bin/sh\necho no network >&2; exit 100\n")
+        (tmp_path / tool).chmod(0o755)
+    broken = smoke(wheel("linux-arm64"), PATH=str(tmp_path))
+    assert broken.returncode == 1
+    assert "apt-get ended with 100: no network" in broken.stdout
+
+
+def test_bad_input_is_refused(tmp_path: Path) -> None:
     for arguments in ((), ("nowhere.whl",), ("--installed", "x.whl")):
         assert smoke(*arguments).returncode == 2
+    for name in ("broken.whl", "broken.tar.gz"):
+        (tmp_path / name).write_text("nothing")
+        refused = smoke(tmp_path / name)
+        assert (refused.returncode, "is no wheel or sdist of this project" in refused.stderr) == (30, True)

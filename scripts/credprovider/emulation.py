@@ -33,6 +33,10 @@ class Lacking(Exception):
     """This machine lacks a tool; the text names it."""
 
 
+class BrokenTool(Exception):
+    """A tool is there, but failed; the text says how."""
+
+
 @dataclass(frozen=True)
 class Runner:
     """How to start a provider: a name for people, its command line, variables for it."""
@@ -44,7 +48,7 @@ class Runner:
 
 @contextmanager
 def runner(key: str, root: Path, scratch: Path) -> Iterator[Runner]:
-    """The runner for target `key`, whose payload is unpacked at `root`. Raises Lacking."""
+    """The runner for target `key`, whose payload is unpacked at `root`. Raises Lacking, BrokenTool."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise Lacking("a Linux x86-64 machine")
     makers = {"linux-x64": _native, "linux-arm64": _qemu, "win-x64": _wine64, "win-x86": _wine32, "any": _dotnet}
@@ -160,7 +164,7 @@ def assemble_dotnet(payload: Path, into: Path) -> Path:
     """Make a .NET runtime out of the self-contained linux-x64 `payload`; return its `dotnet`.
 
     No distribution package and no index has .NET 8, but the payload holds all of its runtime; only
-    the muxer and the folders are missing. Raises Lacking when the muxer cannot be downloaded.
+    the muxer and the folders are missing. Raises BrokenTool when the muxer cannot be downloaded.
     """
     system = payload / _SYSTEM
     deps = json.loads((system / "CredentialProvider.Microsoft.deps.json").read_text(encoding="utf-8"))
@@ -237,4 +241,4 @@ def _run(command: list[str], folder: Path, environ: dict[str, str] | None = None
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     if check and done.returncode:
         last = (done.stdout + done.stderr).strip().splitlines() or ["it said nothing"]
-        raise Lacking(f"a working {command[0]} (it ended with {done.returncode}: {last[-1]})")
+        raise BrokenTool(f"{Path(command[0]).name} ended with {done.returncode}: {last[-1]}")

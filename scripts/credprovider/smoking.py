@@ -11,17 +11,20 @@ import json
 import os
 import re
 import subprocess
+import tarfile
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Callable, NamedTuple
 
 from credprovider import binaries, emulation
 from credprovider.embed import BIN, RECORD
-from credprovider.emulation import Lacking, Runner
+from credprovider.emulation import BrokenTool, Lacking, Runner
+from credprovider.inspection import UnreadableError
 
 PROVIDER = "plugins/netcore/CredentialProvider.Microsoft/CredentialProvider.Microsoft"
 # The slowest is linux-arm64 under qemu: 10 s; a loaded CI machine takes several times that.
@@ -38,9 +41,9 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one wheel. `lacking` names what this machine would need to run it."""
+    """What became of one file. `lacking` names what this machine would need to run it."""
 
-    wheel: str
+    file: str
     target: str
     how: str
     version: str = ""
@@ -50,42 +53,67 @@ class Answer:
     lacking: str = ""
 
 
-def run(wheels: Sequence[Path], question: Question, say: Callable[[str], None]) -> list[Answer]:
-    """Take a look-up through each wheel's provider, one after another."""
+def run(files: Sequence[Path], question: Question, say: Callable[[str], None]) -> list[Answer]:
+    """Take a look-up through the provider in each wheel or sdist, one after another. Raises UnreadableError."""
     with tempfile.TemporaryDirectory(prefix="smoke-") as name:
-        scratch = Path(name)
         answers = []
-        for path in wheels:
-            answers.append(_one(path, question, scratch / path.stem))
+        for number, path in enumerate(files):
+            answers.append(_one(path, question, Path(name, str(number))))
             say(f"{path.name}: {answers[-1].outcome}")
         return answers
 
 
-def _one(wheel: Path, question: Question, scratch: Path) -> Answer:
-    key, root = _unpack(wheel, scratch)
+def _one(file: Path, question: Question, scratch: Path) -> Answer:
+    key, root = _unpack(file, scratch)
     provider = root / PROVIDER
     started = time.monotonic()
     if key in emulation.UNRUNNABLE:
-        return Answer(wheel.name, key, "headers only", outcome=_headers(provider))
+        outcome, good = _headers(provider, key)
+        return Answer(file.name, key, "headers only", outcome=outcome, failed=not good)
     try:
         with emulation.runner(key, root, scratch) as runner:
-            answer = _ask(wheel, key, runner, provider, question)
+            answer = _ask(file, key, runner, provider, question)
     except Lacking as lack:
-        return Answer(wheel.name, key, "not run", outcome=f"needs {lack}", lacking=str(lack))
+        return Answer(file.name, key, "not run", outcome=f"needs {lack}", lacking=str(lack))
+    except BrokenTool as broken:
+        return Answer(file.name, key, "not run", outcome=str(broken), failed=True)
     return Answer(**{**answer.__dict__, "seconds": time.monotonic() - started})
 
 
-def _unpack(wheel: Path, into: Path) -> tuple[str, Path]:
-    with zipfile.ZipFile(wheel) as archive:
+def _unpack(file: Path, into: Path) -> tuple[str, Path]:
+    """Target and root of the payload of a wheel or sdist. Raises UnreadableError."""
+    into.mkdir()
+    try:
+        key = _unpack_sdist(file, into) if file.name.endswith(".tar.gz") else _unpack_wheel(file, into)
+    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, KeyError, ValueError) as error:
+        raise UnreadableError(f"{file} is no wheel or sdist of this project ({error}); build it again") from error
+    return key, into / BIN
+
+
+def _unpack_wheel(file: Path, into: Path) -> str:
+    with zipfile.ZipFile(file) as archive:
         key = str(json.loads(archive.read(RECORD))["target"])
         for info in archive.infolist():
             if info.filename.startswith(f"{BIN}/"):
                 path = Path(archive.extract(info, into))
                 path.chmod(info.external_attr >> 16 & 0o777 or 0o644)
-    return key, into / BIN
+    return key
 
 
-def _ask(wheel: Path, key: str, runner: Runner, provider: Path, question: Question) -> Answer:
+def _unpack_sdist(file: Path, into: Path) -> str:
+    with tarfile.open(file) as archive:
+        for member in archive:
+            path = PurePosixPath(*PurePosixPath(member.name).parts[1:])
+            content = archive.extractfile(member) if member.isreg() and str(path).startswith(f"{BIN}/") else None
+            if content is None or ".." in path.parts:
+                continue
+            (into / path).parent.mkdir(parents=True, exist_ok=True)
+            (into / path).write_bytes(content.read())
+            (into / path).chmod(member.mode & 0o777)
+    return "any"  # the framework-dependent payload is the only one that an sdist carries
+
+
+def _ask(file: Path, key: str, runner: Runner, provider: Path, question: Question) -> Answer:
     arguments = ["-Uri", question.feed, "-NonInteractive", "true", "-OutputFormat", "Json", "-Verbosity", "Debug"]
     try:
         done = subprocess.run(
@@ -97,11 +125,11 @@ def _ask(wheel: Path, key: str, runner: Runner, provider: Path, question: Questi
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Answer(wheel.name, key, runner.how, outcome=f"no answer within {PATIENCE_SECONDS} s", failed=True)
+        return Answer(file.name, key, runner.how, outcome=f"no answer within {PATIENCE_SECONDS} s", failed=True)
     version = re.search(rb"Command-line v([\w.]+)", done.stderr)
     good = _credential(done.stdout) == question.expected
     outcome = "credential found" if good else f"exit {done.returncode}: {_last_line(done.stderr)}"
-    return Answer(wheel.name, key, runner.how, version[1].decode() if version else "", outcome, failed=not good)
+    return Answer(file.name, key, runner.how, version[1].decode() if version else "", outcome, failed=not good)
 
 
 def _environ(extra: Mapping[str, str], question: Question) -> dict[str, str]:
@@ -126,12 +154,14 @@ def _last_line(text: bytes) -> str:
     return lines[-1] if lines else "nothing on stderr"
 
 
-def _headers(provider: Path) -> str:
+def _headers(provider: Path, key: str) -> tuple[str, bool]:
+    """What the launcher says of itself, and whether that is *key*'s."""
     path = provider if provider.is_file() else provider.with_name(f"{provider.name}.exe")
-    found = binaries.read(path.read_bytes())
+    found = binaries.read(path.read_bytes()) if path.is_file() else None
     if found is None:
-        return "not an executable file"
-    return f"{found.form} for {', '.join(part.platform for part in found.slices)}; cannot run on this machine"
+        return "no executable file", False
+    platforms = [part.platform for part in found.slices]
+    return f"{found.form} for {', '.join(platforms)}; cannot run on this machine", key in platforms
 
 
 def table(answers: Sequence[Answer]) -> Iterator[str]:
