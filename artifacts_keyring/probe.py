@@ -21,6 +21,8 @@ from .trust import TrustError, ssl_context
 BODY_LIMIT = 4 * 1024
 # Keeps the kernel from taking in much of an index that nobody is going to read.
 _RECEIVE_BUFFER = 8 * 1024
+# seconds for which the connection is kept between two requests; httpx's own 5 end while a busy provider starts
+_IDLE = 60.0
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 2
 _HEADERS = {
@@ -174,6 +176,7 @@ def _client(url: httpx.URL, environ: Mapping[str, str], timeout: float) -> httpx
     transport = httpx.HTTPTransport(
         verify=ssl_context(environ),
         proxy=proxy_for(url, environ),
+        limits=httpx.Limits(keepalive_expiry=_IDLE),
         socket_options=[
             (socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER),
             (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
