@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+SESSIONS = "session tokens"
 SESSION_FILE = "SessionTokenCache.dat"
 IDENTITY_LOCATION = "ARTIFACTS_CREDENTIALPROVIDER_MSAL_FILECACHE_LOCATION"
 KEYCHAIN_SERVICE = "Microsoft.Developer.IdentityService"
@@ -33,8 +34,7 @@ class Outcome(NamedTuple):
 def locate(environ: Mapping[str, str], platform: str = sys.platform) -> list[Cache]:
     """Every place where a cache of the provider may be, whether it is there or not."""
     sessions = [
-        Cache("session tokens", place / "MicrosoftCredentialProvider" / SESSION_FILE)
-        for place in _data(environ, platform)
+        Cache(SESSIONS, place / "MicrosoftCredentialProvider" / SESSION_FILE) for place in _data(environ, platform)
     ]
     return [*sessions, Cache("identity", _identity(environ, platform))]
 

@@ -55,8 +55,17 @@ def _login(options: argparse.Namespace) -> int:
     if answer.credential is None:
         print(f"{feed.index_url} is public: it needs no login")
     else:
-        print(f"logged in to {feed.index_url} (user {answer.credential.username}); the provider keeps the token")
+        print(f"logged in to {feed.index_url} (user {answer.credential.username}); {_kept()}")
     return OK
+
+
+def _kept() -> str:
+    from . import caches
+
+    places = [cache.path for cache in caches.locate(os.environ) if cache.kind == caches.SESSIONS]
+    if any(place.is_file() for place in places):
+        return "the provider keeps the token"
+    return f"the provider kept no token, so that the next look-up begins anew: is {places[0]} writable?"
 
 
 def _logout(options: argparse.Namespace) -> int:

@@ -55,6 +55,7 @@ def test_login_doctor_logout_doctor(desk: Desk) -> None:
 
     login = desk.run("login", url)
     assert "devicelogin" in login.stderr and f"logged in to {url}" in login.stdout
+    assert login.stdout.endswith("; the provider keeps the token\n")
     assert len(desk.caches) == 2
 
     second = desk.run("doctor", url, "--json")
@@ -76,6 +77,13 @@ def test_a_second_login_needs_nobody(desk: Desk) -> None:
     desk.world.forget()
     assert "devicelogin" not in desk.run("login", desk.feed.url).stderr
     assert [request.method for request in desk.world.requests] == ["GET", "GET"]
+
+
+def test_a_login_that_nothing_is_kept_of_says_where_it_should_be(desk: Desk, tmp_path: Path) -> None:
+    no_folder = tmp_path / "file"
+    no_folder.touch()
+    done = desk.run("login", desk.feed.url, XDG_DATA_HOME=str(no_folder))
+    assert "the provider kept no token" in done.stdout and str(no_folder) in done.stdout
 
 
 def test_a_declined_login_says_so(desk: Desk) -> None:
