@@ -68,22 +68,24 @@ def _run(options: argparse.Namespace) -> int:
 def _judge(state: State, dry_run: bool) -> bool:
     """Say what stands against a release; True if nothing does. Raises RefusedError unless it is a dry run."""
     from credprovider import releasing
+    from credprovider.errors import RefusedError
 
     found = releasing.objections(state)
     for line in found:
         _say(f"! {line}")
     if found and not dry_run:
-        raise releasing.RefusedError(f"{state.commit[:12]} may not be released: see the {len(found)} reasons above")
+        raise RefusedError(f"{state.commit[:12]} may not be released: see the {len(found)} reasons above")
     _say(f"{state.version} at {state.commit[:12]}: {'not ready' if found else 'nothing stands against a release'}")
     return not found
 
 
 def _release(state: State, options: argparse.Namespace) -> None:
     from credprovider import handover, releasing
+    from credprovider.errors import RefusedError
 
     ready = _judge(state, options.dry_run)
     if strange := handover.foreign(options.outdir, state.version):
-        raise releasing.RefusedError(
+        raise RefusedError(
             f"{options.outdir} holds {', '.join(strange)}, no file of {state.version}; "
             "empty it, or choose another folder with --outdir"
         )
@@ -107,7 +109,7 @@ def _build_and_prove(into: Path) -> None:
 
 def _pass(title: str, script: str, *arguments: str) -> None:
     """Run a command of this folder; raises StepError unless it ends with 0."""
-    from credprovider.releasing import StepError
+    from credprovider.errors import StepError
 
     _say(f"\n== {title}")
     code = subprocess.run([sys.executable, str(SCRIPTS / script), *arguments], check=False).returncode

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from credprovider import following
 from credprovider.download import Patience
+from credprovider.errors import ReleaseError
 from credprovider.pin import Pin
-from credprovider.release import ReleaseError
 
 from tests.conftest import ROOT
 from tests.release_api import PROJECT, ReleasePage, release_page

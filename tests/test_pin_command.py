@@ -22,15 +22,17 @@ from credprovider.errors import (
     ArchiveError,
     BuildError,
     ChecksumError,
+    FloorError,
+    LicenceError,
     OutputError,
     PayloadError,
     PinError,
+    ProvenanceError,
+    ReleaseError,
 )
 from credprovider.measuring import HOME
 from credprovider.payload import LICENSE_FILES
 from credprovider.pin import Pin, Tree
-from credprovider.release import ReleaseError
-from credprovider.repin import FloorError, LicenceError, ProvenanceError
 from credprovider.web import Unavailable
 
 from tests.pinning import (

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from credprovider import release
 from credprovider.download import Patience
-from credprovider.release import Release, ReleaseError
+from credprovider.errors import ReleaseError
+from credprovider.release import Release
 from credprovider.web import Unavailable
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -14,9 +14,9 @@ from typing import Callable
 
 import pytest
 from credprovider import building, handover, lastrelease, releasing, targets
-from credprovider.errors import ReproducibilityError
+from credprovider.errors import RefusedError, ReproducibilityError
 from credprovider.offers import Means
-from credprovider.releasing import RefusedError, Section, State
+from credprovider.releasing import Section, State
 
 from tests.conftest import ROOT
 

@@ -65,3 +65,39 @@ class ReproducibilityError(BuildError):
     """Two builds of the same commit and pin differ."""
 
     exit_code = 18
+
+
+class ReleaseError(BuildError):
+    """The release is not there, or its page says what cannot be meant."""
+
+    exit_code = 20
+
+
+class LicenceError(BuildError):
+    """A legal text that nobody declared, that is gone, or whose change nobody accepted."""
+
+    exit_code = 21
+
+
+class ProvenanceError(BuildError):
+    """Binaries that are not for their target, or that nobody known vouches for."""
+
+    exit_code = 22
+
+
+class FloorError(BuildError):
+    """A payload needs more than its tag promises."""
+
+    exit_code = 23
+
+
+class RefusedError(BuildError):
+    """This commit may not be released, or the release is not the one that was meant."""
+
+    exit_code = 24
+
+
+class StepError(BuildError):
+    """A command that a release has to pass did not."""
+
+    exit_code = 25

@@ -10,8 +10,8 @@ from packaging.version import InvalidVersion, Version
 
 from credprovider import pin, release
 from credprovider.download import PATIENT, Patience, persist
+from credprovider.errors import ReleaseError
 from credprovider.pin import Pin
-from credprovider.release import ReleaseError
 from credprovider.web import Access, check_address
 
 OUTPUT_VARIABLE = "GITHUB_OUTPUT"

@@ -13,8 +13,8 @@ from packaging.version import Version
 
 from credprovider import building, lastrelease, recompress
 from credprovider.download import hash_file
-from credprovider.errors import OutputError, ReproducibilityError
-from credprovider.releasing import RefusedError, State, notes
+from credprovider.errors import OutputError, RefusedError, ReproducibilityError
+from credprovider.releasing import State, notes
 
 SUMS = "SHA256SUMS"
 NOTES = "NOTES.md"

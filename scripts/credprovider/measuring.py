@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import io
 import json
 import re
@@ -22,7 +21,7 @@ from credprovider import rules, sbom
 from credprovider.errors import ArchiveError, PayloadError
 from credprovider.inspection import BIN, Dist, Finding, Raw, Reference, read
 from credprovider.members import ArchiveLike, Chunks, Refusal, archive_members
-from credprovider.payload import LICENSE_FILES
+from credprovider.payload import LICENSE_FILES, tree_of
 from credprovider.pin import Pin, Tree
 from credprovider.targets import Target
 
@@ -50,9 +49,7 @@ class Measured:
     @cached_property
     def tree(self) -> Tree:
         """The tree as a pin has it."""
-        lines = "".join(f"{sha256}  {path}\n" for path, sha256 in self.files.items())
-        size = sum(member.size for member in self.dist.payload.values())
-        return Tree(hashlib.sha256(lines.encode("utf-8")).hexdigest(), len(self.files), size)
+        return tree_of((path, member.sha256, member.size) for path, member in self.dist.payload.items())
 
     @cached_property
     def licences(self) -> Mapping[str, bytes]:

@@ -17,10 +17,10 @@ from packaging.version import InvalidVersion, Version
 
 from credprovider import cache, index, pin, targets
 from credprovider.download import PATIENT, Download, Page, Patience, adopt, fetch, read_page
-from credprovider.errors import ChecksumError, SourceError
+from credprovider.errors import ChecksumError, ReleaseError, SourceError
 from credprovider.index import Link
 from credprovider.pin import MAX_BYTES, Pin
-from credprovider.release import Release, ReleaseAsset, ReleaseError
+from credprovider.release import Release, ReleaseAsset
 from credprovider.web import Access, Unavailable, Web, redact
 
 Say = Callable[[str], None]

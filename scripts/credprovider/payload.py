@@ -63,11 +63,24 @@ def measure(root: Path) -> Tree:
     Raises PayloadError if anything there is neither a folder nor a regular file.
     """
     with _refused_as(PayloadError, f"{root} is refused", f"delete {root} and unpack it again"):
-        return _tree(_Entry(path, *_hashed(chunks)) for path, chunks in folder_members(root))
+        return tree_of((path, *_hashed(chunks)) for path, chunks in folder_members(root))
+
+
+def tree_of(files: Iterable[tuple[str, str, int]]) -> Tree:
+    """The tree that files make, each given by its path below the root, its sha256 and its bytes.
+
+    Its digest is the sha256 over the lines `<sha256 of file>  <path>`, sorted by path.
+    """
+    digest, count, size = hashlib.sha256(), 0, 0
+    for path, sha256, length in sorted(files):
+        digest.update(f"{sha256}  {path}\n".encode("utf-8", "surrogateescape"))
+        count += 1
+        size += length
+    return Tree(digest.hexdigest(), count, size)
 
 
 def tree_digest(root: Path) -> str:
-    """The sha256 over the lines `<sha256 of file>  <path below root>`, sorted by path. Raises PayloadError."""
+    """The digest of the tree below `root`. Raises PayloadError."""
     return measure(root).sha256
 
 
@@ -168,7 +181,7 @@ def _write_all(members: Iterable[Member], tree: Tree, folder: Path) -> Tree:
         entries.append(_write(folder, path, chunks, meter.chunk))
     for place, _, _ in os.walk(folder):
         Path(place).chmod(0o755)
-    return _tree(entries)
+    return tree_of(entries)
 
 
 def _write(folder: Path, path: str, chunks: Chunks, meter: Callable[[bytes], None]) -> _Entry:
@@ -195,15 +208,6 @@ def _hashed(chunks: Iterator[bytes]) -> tuple[str, int]:
         digest.update(chunk)
         size += len(chunk)
     return digest.hexdigest(), size
-
-
-def _tree(entries: Iterable[_Entry]) -> Tree:
-    digest, count, size = hashlib.sha256(), 0, 0
-    for entry in sorted(entries):
-        digest.update(f"{entry.sha256}  {entry.path}\n".encode("utf-8", "surrogateescape"))
-        count += 1
-        size += entry.bytes
-    return Tree(digest.hexdigest(), count, size)
 
 
 def _require(found: Tree, tree: Tree, what: str, again: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from credprovider.download import PAGE_LIMIT, PATIENT, Patience, persist
-from credprovider.errors import BuildError
+from credprovider.errors import ReleaseError
 from credprovider.pin import MAX_BYTES
 from credprovider.web import Access, Unavailable, check_address, redact, retry_after, scrub
 
@@ -35,12 +35,6 @@ _RELEASE_FOLDER = re.compile(r"https://github\.com/([A-Za-z0-9_.-]+/[A-Za-z0-9_.
 _ASSET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _HEALING = frozenset({408, 429, 500, 502, 503, 504})
-
-
-class ReleaseError(BuildError):
-    """The release is not there, or its page says what cannot be meant."""
-
-    exit_code = 20
 
 
 class ReleaseAsset(NamedTuple):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from credprovider.errors import BuildError
+from credprovider.errors import RefusedError
 
 VERSION_FILE = "artifacts_keyring/__init__.py"
 CHANGELOG = "CHANGELOG.md"
@@ -25,18 +25,6 @@ _VERSION = re.compile(r'^__version__\s*(?::\s*[\w.]+\s*)?=\s*["\']([^"\']*)["\']
 _HEADING = re.compile(r"^## (?P<version>\S+)(?: \((?P<date>[^)]*)\))?\s*$", re.MULTILINE)
 _DATE = re.compile(r"20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
 _SHOWN = 5
-
-
-class RefusedError(BuildError):
-    """This commit may not be released, or the release is not the one that was meant."""
-
-    exit_code = 24
-
-
-class StepError(BuildError):
-    """A command that a release has to pass did not."""
-
-    exit_code = 25
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,15 @@ from typing import Callable
 
 from credprovider import changes, measuring, offers, pin, release, sources, targets
 from credprovider.download import PATIENT, Patience
-from credprovider.errors import BuildError, OutputError, PayloadError, PinError
+from credprovider.errors import (
+    BuildError,
+    FloorError,
+    LicenceError,
+    OutputError,
+    PayloadError,
+    PinError,
+    ProvenanceError,
+)
 from credprovider.measuring import Measured
 from credprovider.offers import Distribution, Means, Offer
 from credprovider.payload import LICENSE_FILES
@@ -27,24 +35,6 @@ from credprovider.web import Unavailable
 LICENSES = "licenses/provider"
 
 Say = Callable[[str], None]
-
-
-class LicenceError(BuildError):
-    """A legal text that nobody declared, that is gone, or whose change nobody accepted."""
-
-    exit_code = 21
-
-
-class ProvenanceError(BuildError):
-    """Binaries that are not for their target, or that nobody known vouches for."""
-
-    exit_code = 22
-
-
-class FloorError(BuildError):
-    """A payload needs more than its tag promises."""
-
-    exit_code = 23
 
 
 @dataclass(frozen=True)

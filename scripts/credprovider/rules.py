@@ -6,7 +6,6 @@ and sdists.py.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import stat
 from collections import Counter
@@ -15,7 +14,7 @@ from pathlib import PurePosixPath
 
 from credprovider import binaries
 from credprovider.inspection import BIN, NOT_CONCERNED, Dist, Finding, Member, finding
-from credprovider.payload import EXECUTABLES
+from credprovider.payload import EXECUTABLES, tree_of
 from credprovider.targets import Target
 
 # What PEP 600 lets a manylinux wheel expect of a system, as far as .NET uses it.
@@ -70,15 +69,12 @@ def tree(dist: Dist) -> Finding:
     pinned = dist.tree
     if pinned is None:
         return NOT_CONCERNED
-    digest = hashlib.sha256()
-    for path, member in sorted(dist.payload.items()):
-        digest.update(f"{member.sha256}  {path}\n".encode("utf-8", "surrogateescape"))
-    seen = digest.hexdigest()
-    figures = f"{len(dist.payload)} files, {sum(m.size for m in dist.payload.values())} bytes, tree sha256 {seen}"
+    seen = tree_of((path, member.sha256, member.size) for path, member in dist.payload.items())
+    figures = f"{seen.files} files, {seen.bytes} bytes, tree sha256 {seen.sha256}"
     if not dist.payload:
         return finding(figures, ["there is no payload below artifacts_keyring/bin; was it built without its hook?"])
-    wrong = f"its tree sha256 is {seen}, the pin says {pinned.sha256} ({pinned.files} files, {pinned.bytes} bytes)"
-    return finding(figures, [wrong] if seen != pinned.sha256 else [])
+    says = f"the pin says {pinned.sha256} ({pinned.files} files, {pinned.bytes} bytes)"
+    return finding(figures, [f"its tree sha256 is {seen.sha256}, {says}"] if seen.sha256 != pinned.sha256 else [])
 
 
 def modes(dist: Dist) -> Finding:
