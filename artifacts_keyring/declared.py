@@ -123,7 +123,7 @@ def _externals(environ: Mapping[str, str], warn: Warn) -> Iterator[Declared]:
             user = _text(fields.get("username"))
             yield Declared(scope, Credential(DEFAULT_USERNAME if user is None else user, password), {})
         else:
-            warn(f"{name}: entry {number} has no password and is passed over; give it one, or remove it")
+            warn(f"{name}: entry {number} has no usable password and is passed over; give it one, or remove it")
 
 
 def _identities(environ: Mapping[str, str], warn: Warn) -> list[Declared]:
@@ -131,8 +131,7 @@ def _identities(environ: Mapping[str, str], warn: Warn) -> list[Declared]:
 
 
 def _prefixes(environ: Mapping[str, str], warn: Warn) -> Iterator[Declared]:
-    token = value(environ, ACCESS_TOKEN).strip()
-    name = in_force(environ, PREFIXES)
+    token, name = _token(environ, warn), in_force(environ, PREFIXES)
     if not token or name is None:
         return
     for number, text in enumerate(filter(None, map(str.strip, environ[name].split(";"))), 1):
@@ -141,6 +140,16 @@ def _prefixes(environ: Mapping[str, str], warn: Warn) -> Iterator[Declared]:
             warn(f"{name}: entry {number} is no URL and is passed over; write https://… and separate entries by ;")
         else:
             yield Declared(scope, Credential(DEFAULT_USERNAME, token), {})
+
+
+def _token(environ: Mapping[str, str], warn: Warn) -> Optional[str]:
+    name = in_force(environ, ACCESS_TOKEN)
+    if name is None:
+        return None
+    token = _text(environ[name].strip())
+    if token is None:
+        warn(f"{name} holds bytes that are no text and is passed over; set it to the token alone")
+    return token
 
 
 def _endpoints(
@@ -188,9 +197,10 @@ def _lower(item: object) -> dict[str, object]:
 
 
 def _text(item: object) -> Optional[str]:
+    """A text or a whole number as text; None for anything else, and for half a character: no client could send it."""
     if isinstance(item, int) and not isinstance(item, bool):
         return str(item)
-    return item if isinstance(item, str) else None
+    return item if isinstance(item, str) and not any("\ud800" <= sign <= "\udfff" for sign in item) else None
 
 
 def _declared_scope(url: str) -> Optional[Scope]:

@@ -316,6 +316,8 @@ def test_json_of_another_shape_is_one_line(text: str) -> None:
         {**entry(INDEX), "password": ["hunter2"]},
         {**entry(INDEX), "password": True},
         {**entry(INDEX), "endpoint": 5},
+        entry(INDEX, "hunter2", "hunter2\ud800"),
+        entry(f"{INDEX}\udcff", "hunter2"),
     ],
 )
 def test_a_bad_entry_is_one_line_and_the_others_count(bad: object) -> None:
@@ -323,6 +325,19 @@ def test_a_bad_entry_is_one_line_and_the_others_count(bad: object) -> None:
     assert find(INDEX, {EXTERNAL: listing(entry(SERVER), bad, entry(INDEX, "good"))}, lines.append) == ("good", "p")
     (said,) = lines
     assert said.startswith(f"{EXTERNAL}: entry 2 has no ") and "hunter2" not in said and "\n" not in said
+
+
+def test_half_a_character_is_no_user_name() -> None:
+    """JSON can write it, and no client could encode it."""
+    assert find(INDEX, {EXTERNAL: listing(entry(INDEX, "u\udfff"))}) == ("VssSessionToken", "p")
+
+
+@pytest.mark.parametrize("name", [TOKEN, OLD_TOKEN])
+def test_a_token_of_bytes_that_are_no_text_is_one_line(name: str) -> None:
+    lines: list[str] = []
+    environ = {PREFIX: ORGANISATION, name: "hunter2\udcff"}
+    assert find(INDEX, environ, lines.append) is None
+    assert lines == [f"{name} holds bytes that are no text and is passed over; set it to the token alone"]
 
 
 def test_a_bad_prefix_is_one_line_and_the_others_count() -> None:
