@@ -117,8 +117,13 @@ def _first(signs: tuple[Sign, ...], text: str) -> Optional[str]:
     for sign in signs:
         match = sign.pattern.search(text)
         if match:
-            return sign.advice.format(**{key: value or "" for key, value in match.groupdict().items()})[:_LONGEST]
+            return _line(sign.advice.format(**{key: value or "" for key, value in match.groupdict().items()}))
     return None
+
+
+def _line(text: str) -> str:
+    # Servers have a say in it: what they send must neither steer the user's terminal nor look like more lines.
+    return "".join(sign if sign.isprintable() else "?" for sign in text.strip())[:_LONGEST]
 
 
 def _complaint(stderr: str) -> Optional[str]:
@@ -126,11 +131,11 @@ def _complaint(stderr: str) -> Optional[str]:
         texts = [match["text"] for match in _LINE.finditer(stderr) if match["level"] == level]
         texts = [text for text in texts if text and not any(words in text for words in _CHATTER)]
         if texts:
-            return texts[-1][:_LONGEST]
+            return _line(texts[-1])
     return None
 
 
 def unprefixed_words(stderr: str) -> str:
     """The last line that is not the provider's own chatter, for a death nobody has a name for."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip() and not _LINE.match(line)]
-    return lines[-1][:_LONGEST] if lines else ""
+    return _line(lines[-1]) if lines else ""

@@ -418,6 +418,22 @@ def test_reasons_found_in_the_debug_output(stderr: str, reason: Optional[str]) -
     assert reasons.login_reason(stderr) == reason
 
 
+@pytest.mark.parametrize("words", ["\x1b[2J\x07cleared", "one\rother", "one\u2028other", "\u202egnp.exe"])
+def test_a_reason_never_steers_the_terminal(words: str) -> None:
+    """Servers choose these words; found by fuzzing."""
+    shown = "".join(sign if sign.isprintable() else "?" for sign in words)
+    for place in (
+        "HttpRequestException: ",
+        "[Error] [CredentialProvider]",
+        "ErrorCode: invalid_grant, MsalException: ",
+    ):
+        reason = reasons.login_reason(f"{place}{words}\r\n")
+        assert reason is not None and reason.isprintable() and len(reason) <= 300
+    assert reasons.login_reason(f"HttpRequestException: {words}\r\n") == shown
+    assert reasons.login_reason(f"[Error] [CredentialProvider]{words}\r\n") == shown
+    assert reasons.unprefixed_words(f"died {words.splitlines()[-1]}").isprintable()
+
+
 # The real one
 
 
