@@ -17,6 +17,8 @@ from credprovider import payload, pin, sources
 from credprovider.pin import Pin
 
 ROOT = Path(__file__).resolve().parent.parent
+# pip trusts what the machine trusts, and so must uv where it installs from the same index.
+os.environ.setdefault("UV_SYSTEM_CERTS", "true")
 
 
 @pytest.fixture(scope="session")
