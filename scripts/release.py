@@ -5,7 +5,7 @@ size with the last release's, and prints the commands that tag it. It tags and u
 release.yml does, when the tag is pushed, and runs the parts of this command one by one:
 
   state                   may this commit be released?
-  compare DIST NATIVE     are the release's wheels what the native runners built?
+  compare DIST OTHERS     are the release's files what other machines built?
   papers DIST PAPERS      write SHA256SUMS and NOTES.md, and both into the run's summary
   announce DIST PAPERS    make the release page with gh
 """
@@ -17,6 +17,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 SCRIPTS = Path(__file__).resolve().parent
 BUILD = ("--smallest", "--check-reproducible")
+# What a release has to go through, and how the lines of it begin that say nothing a maintainer must act on.
+QUIET = {"build.py": ("= ",), "check.py": ("  ✓ ", "  · ", "  ok ", "  - "), "smoke.py": ()}
 PARTS = {"all": 0, "state": 0, "compare": 2, "papers": 2, "announce": 2}
 
 
@@ -65,8 +68,8 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _judge(state: State, dry_run: bool) -> bool:
-    """Say what stands against a release; True if nothing does. Raises RefusedError unless it is a dry run."""
+def _judge(state: State, dry_run: bool) -> tuple[str, ...]:
+    """Say what stands against a release, and return it. Raises RefusedError if that is much, unless in a dry run."""
     from credprovider import releasing
     from credprovider.errors import RefusedError
 
@@ -74,47 +77,64 @@ def _judge(state: State, dry_run: bool) -> bool:
     for line in found:
         _say(f"! {line}")
     if found and not dry_run:
-        raise RefusedError(f"{state.commit[:12]} may not be released: see the {len(found)} reasons above")
+        raise RefusedError(f"{state.commit[:12]} may not be released: mend the {len(found)} above, then start again")
     _say(f"{state.version} at {state.commit[:12]}: {'not ready' if found else 'nothing stands against a release'}")
-    return not found
+    return found
 
 
 def _release(state: State, options: argparse.Namespace) -> None:
-    from credprovider import handover, releasing
+    from credprovider import handover
     from credprovider.errors import RefusedError
 
-    ready = _judge(state, options.dry_run)
+    against = _judge(state, options.dry_run)
     if strange := handover.foreign(options.outdir, state.version):
         raise RefusedError(
             f"{options.outdir} holds {', '.join(strange)}, no file of {state.version}; "
             "empty it, or choose another folder with --outdir"
         )
-    _build_and_prove(options.outdir)
+    _build_and_prove(options.outdir, options.verbose)
     _sizes(state, options)
-    _say(f"\n{state.version} is built, checked and run; to release it:" if ready else "\ndry run; once it is ready:")
-    for command in releasing.tag_commands(state):
+    _conclude(state, against, options.dry_run)
+
+
+def _conclude(state: State, against: Sequence[str], dry_run: bool) -> None:
+    from credprovider import releasing
+
+    _say(f"\n== {state.version} is built, checked and run{', but may not be released' if against else ''}")
+    for line in against:
+        _say(f"! {line}")
+    # Nobody shall copy a command that tags a commit which may not be released.
+    commit = "COMMIT" if against else state.commit
+    _say("once nothing stands against it, these release it:" if against else "to release it:")
+    for command in releasing.tag_commands(state, commit):
         _say(f"  {command}")
-    if options.dry_run:
-        _say("this was a dry run; run it with --no-dry-run on the commit to be released")
+    if dry_run:
+        _say("this was a dry run: nothing was tagged or uploaded; with --no-dry-run it stops at what stands against it")
 
 
-def _build_and_prove(into: Path) -> None:
+def _build_and_prove(into: Path, verbose: bool) -> None:
     from credprovider import handover
 
-    _pass("build, and build again differently", "build.py", *BUILD, "--outdir", str(into))
+    _pass("build, and build again differently", verbose, "build.py", *BUILD, "--outdir", str(into))
     built = [str(path) for path in handover.files(into)]
-    _pass("check what each file claims", "check.py", *built)
-    _pass("run what can run here", "smoke.py", *(name for name in built if name.endswith(".whl")))
+    _pass("check what each file claims", verbose, "check.py", *built)
+    _pass("run what can run here", verbose, "smoke.py", *(name for name in built if name.endswith(".whl")))
 
 
-def _pass(title: str, script: str, *arguments: str) -> None:
-    """Run a command of this folder; raises StepError unless it ends with 0."""
+def _pass(title: str, verbose: bool, script: str, *arguments: str) -> None:
+    """Run a command of this folder and show what it says; raises StepError unless it ends with 0."""
     from credprovider.errors import StepError
 
     _say(f"\n== {title}")
-    code = subprocess.run([sys.executable, str(SCRIPTS / script), *arguments], check=False).returncode
-    if code:
-        raise StepError(f"{script} ended with {code}; mend what it says above, then start again")
+    encoding = sys.stdout.encoding or "utf-8"
+    environ = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, str(SCRIPTS / script), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environ, encoding=encoding, errors="replace") as run:
+        for line in run.stdout or ():
+            if verbose or not line.startswith(QUIET[script]):
+                _say(line.rstrip("\n"))
+    if run.returncode:
+        raise StepError(f"{script} ended with {run.returncode}; mend what it says above, then start again")
 
 
 def _sizes(state: State, options: argparse.Namespace) -> None:
@@ -151,6 +171,7 @@ def _options() -> argparse.Namespace:
         default=os.environ.get("RELEASE_DRY_RUN", "true") != "false",
         help="say what stands against a release and go on (the default); RELEASE_DRY_RUN=false is --no-dry-run",
     )
+    parser.add_argument("--verbose", action="store_true", help="show every rule that a file keeps, every equal digest")
     parser.add_argument("--outdir", type=Path, default=Path("dist"), help="output folder (default: dist)")
     parser.add_argument("--last", type=Path, metavar="DIR", help="the last release's files; default: ask pip's index")
     options = parser.parse_args()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from credprovider import building, handover, lastrelease, releasing, targets
+from credprovider import building, handover, lastrelease, recompress, releasing, targets
 from credprovider.errors import RefusedError, ReproducibilityError
 from credprovider.offers import Means
 from credprovider.releasing import Section, State
@@ -39,7 +39,7 @@ def test_a_clean_commit_of_main_may_be_released() -> None:
 
 
 def test_a_run_for_the_tag_may_stand_on_no_branch() -> None:
-    assert releasing.objections(but(branch="", tag="v3.1.0", tags=READY.tags | {"v3.1.0"})) == ()
+    assert releasing.objections(but(branch="", ref="refs/tags/v3.1.0", tags=READY.tags | {"v3.1.0"})) == ()
 
 
 REFUSALS = [
@@ -55,7 +55,10 @@ REFUSALS = [
     (but(sections=(Section("3.1.0", "2026-11-23", ""),)), "says nothing of what changed", "release notes"),
     (but(tags=READY.tags | {"v3.1.0"}), "the tag v3.1.0 is there already", "raise the version"),
     (but(tags=READY.tags | {"v3.2.0"}), "v3.2.0 is there already", "raise the version"),
-    (but(tag="v3.1.1", tags=READY.tags), "this run is for the tag v3.1.1, the tree says 3.1.0", "tag the commit"),
+    (but(ref="refs/tags/v3.1.1"), "this run is for the tag v3.1.1, the tree says 3.1.0", "tag the commit"),
+    (but(ref="refs/heads/main"), "this run is for refs/heads/main, a release runs for its tag", "start it on v3.1.0"),
+    (but(merged=False), "0123456789ab is no part of main as it was reviewed", "merge it there"),
+    (but(merged=False, branch="", ref="refs/tags/v3.1.0"), "is no part of main as it was reviewed", "`git fetch`"),
 ]
 
 
@@ -90,7 +93,7 @@ def test_the_notes_are_this_versions_part() -> None:
 
 
 def test_the_commands_name_tag_and_commit() -> None:
-    sign, push = releasing.tag_commands(READY)
+    sign, push = releasing.tag_commands(READY, READY.commit)
     assert sign == f'git tag --sign v3.1.0 --message "artifacts-keyring 3.1.0" {READY.commit}'
     assert push == "git push origin v3.1.0"
 
@@ -131,7 +134,23 @@ def test_a_run_of_the_release_workflow_knows_its_tag(tree: Path) -> None:
     git(tree, "tag", "v3.1.0")
     git(tree, "checkout", "--detach", "v3.1.0")
     assert releasing.objections(releasing.gather(tree, {"GITHUB_REF": "refs/tags/v3.1.0"})) == ()
-    assert len(releasing.objections(releasing.gather(tree, {"GITHUB_REF": "refs/heads/main"}))) == 2
+    # on no branch, not for its tag, and the tag is there already
+    assert len(releasing.objections(releasing.gather(tree, {"GITHUB_REF": "refs/heads/main"}))) == 3
+
+
+def test_a_tag_on_what_nobody_merged_is_refused(tree: Path, tmp_path: Path) -> None:
+    git(tree, "clone", str(tree), str(tmp_path / "clone"))
+    clone = tmp_path / "clone"
+    assert releasing.objections(releasing.gather(clone, {})) == ()
+    git(clone, "commit", "--allow-empty", "--message", "mine alone")
+    git(clone, "tag", "v3.1.0")
+    tagged = {"GITHUB_REF": "refs/tags/v3.1.0"}
+    for environ in ({}, tagged):
+        assert "no part of main" in releasing.objections(releasing.gather(clone, environ))[0]
+    git(clone, "remote", "remove", "origin")
+    git(clone, "checkout", "--detach")
+    git(clone, "branch", "--delete", "--force", "main")
+    assert not releasing.gather(clone, tagged).merged
 
 
 def test_what_is_not_committed_is_seen(tree: Path) -> None:
@@ -204,6 +223,7 @@ def test_what_a_build_would_leave_beside_its_own_is_known_before_it(tmp_path: Pa
 
 def native(folder: Path) -> Path:
     """The same wheels as other runners build them: another zlib, one folder a runner, no modes on Windows."""
+    make(folder / "sdist", FILES[-1:])
     for name in WHEELS:
         own = make(folder / Path(name).stem, [name]) / name
         with zipfile.ZipFile(own) as wheel:
@@ -223,16 +243,46 @@ def edit(path: Path, change: Callable[[zipfile.ZipInfo], None], data: bytes | No
         wheel.writestr(entry, old if data is None else data)
 
 
+def released(folder: Path) -> Path:
+    """The files as `build.py --smallest` makes them."""
+    for path in make(folder, FILES).glob("*.whl"):
+        recompress.smallest(path)
+    return folder
+
+
 def test_two_builds_are_compared_to_the_byte_whatever_deflated_them(tmp_path: Path) -> None:
     said: list[str] = []
-    handover.compare(make(tmp_path / "dist", FILES), native(tmp_path / "native"), said.append)
-    assert [line[0] for line in said] == ["="] * 7
-    assert sum(line.endswith("every byte") for line in said) == 4
-    assert sum(line.endswith("contents") for line in said) == 3
+    handover.compare(released(tmp_path / "dist"), native(tmp_path / "native"), said.append)
+    assert [line[0] for line in said] == ["="] * 8
+    assert sum(line.endswith("  every byte, deflated alike") for line in said) == 4
+    assert sum(line.endswith("  every byte, deflated alike, but for modes") for line in said) == 3
+    assert [line for line in said if line.endswith("  every byte as it is")] == [f"= {FILES[-1]}  every byte as it is"]
+
+
+@pytest.mark.parametrize("hidden", ["prefix", "comment", "extra", "timestamp", "level"])
+def test_what_no_unpacked_file_shows_is_compared_too(hidden: str, tmp_path: Path) -> None:
+    dist, other = released(tmp_path / "dist"), native(tmp_path / "native")
+    (path,) = dist.glob("*win32.whl")
+    with zipfile.ZipFile(path) as wheel:
+        entry, data = wheel.infolist()[0], wheel.read(wheel.infolist()[0])
+    if hidden == "prefix":
+        path.write_bytes(b"#!/bin/sh\n" + path.read_bytes())
+    elif hidden == "comment":
+        with zipfile.ZipFile(path, "a") as wheel:
+            wheel.comment = b"hello"
+    else:
+        entry.extra = b"\x99\x99\x00\x00" if hidden == "extra" else b""
+        entry.date_time = (2021, 2, 2, 0, 0, 0) if hidden == "timestamp" else entry.date_time
+        with zipfile.ZipFile(path, "w") as wheel:
+            wheel.writestr(entry, data)
+        if hidden == "timestamp":
+            recompress.smallest(path)
+    with pytest.raises(ReproducibilityError, match=r"not what other machines build: \S*win32.whl; if it was built"):
+        handover.compare(dist, other, lambda _line: None)
 
 
 def test_one_other_byte_or_mode_in_a_native_wheel_is_found(tmp_path: Path) -> None:
-    dist = make(tmp_path / "dist", FILES)
+    dist = released(tmp_path / "dist")
     other = native(tmp_path / "native")
 
     def executable(entry: zipfile.ZipInfo) -> None:
@@ -242,14 +292,31 @@ def test_one_other_byte_or_mode_in_a_native_wheel_is_found(tmp_path: Path) -> No
     (windows,) = other.rglob("*win32.whl")
     edit(linux, executable)
     edit(windows, lambda _entry: None, b"another")
-    with pytest.raises(ReproducibilityError, match=r"not what the native runners build: .*x86_64.whl, .*win32.whl"):
+    (other / "sdist" / FILES[-1]).write_bytes(b"sdist!")
+    with pytest.raises(ReproducibilityError, match=r"build: \S*x86_64.whl, \S*win32.whl, \S*3.1.0.tar.gz;"):
         handover.compare(dist, other, lambda _line: None)
 
 
-def test_a_native_wheel_that_is_missing_is_no_proof(tmp_path: Path) -> None:
-    dist, other = make(tmp_path / "dist", FILES), native(tmp_path / "native")
-    next(other.rglob("*arm64.whl")).unlink()
-    with pytest.raises(RefusedError, match="has no native build of"):
+def test_every_other_build_has_to_agree(tmp_path: Path) -> None:
+    dist, other = released(tmp_path / "dist"), native(tmp_path / "native")
+    (make(other / "twice", FILES[-1:]) / FILES[-1]).write_bytes(b"another sdist")
+    with pytest.raises(ReproducibilityError, match=r"3.1.0.tar.gz"):
+        handover.compare(dist, other, lambda _line: None)
+
+
+def test_another_builds_version_is_another_file(tmp_path: Path) -> None:
+    dist, other = released(tmp_path / "dist"), native(tmp_path / "native")
+    (wheel,) = other.rglob("*win32.whl")
+    wheel.rename(wheel.with_name(wheel.name.replace("3.1.0", "3.1.1")))
+    with pytest.raises(ReproducibilityError, match=r"3.1.0-py3-none-win32.whl"):
+        handover.compare(dist, other, lambda _line: None)
+
+
+@pytest.mark.parametrize("missing", ["*arm64.whl", "*.tar.gz"])
+def test_another_build_that_is_missing_is_no_proof(missing: str, tmp_path: Path) -> None:
+    dist, other = released(tmp_path / "dist"), native(tmp_path / "native")
+    next(other.rglob(missing)).unlink()
+    with pytest.raises(RefusedError, match="has no other build of"):
         handover.compare(dist, other, lambda _line: None)
 
 
@@ -345,7 +412,7 @@ def test_a_dry_run_tells_all_and_goes_on_and_the_real_one_stops(tmp_path: Path) 
     dry = release("state", **ref)
     assert dry.returncode == 0 and "this run is for the tag v0.0.1" in dry.stdout and "not ready" in dry.stdout
     for real in (release("state", "--no-dry-run", **ref), release("state", RELEASE_DRY_RUN="false", **ref)):
-        assert real.returncode == 24 and "may not be released: see the" in real.stderr
+        assert real.returncode == 24 and "may not be released: mend the" in real.stderr
 
 
 def test_a_folder_with_other_files_is_refused_before_anything_is_built(tmp_path: Path) -> None:

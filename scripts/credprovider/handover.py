@@ -40,40 +40,61 @@ def files(folder: Path) -> list[Path]:
 
 
 def compare(built: Path, native: Path, say: Say) -> None:
-    """Hold the wheels that each platform built for itself against the release's.
+    """Require that every file in `built` can be had, byte for byte, from one that another machine built.
 
-    Both are deflated alike first (libdeflate), so that what is compared is everything in a wheel but
-    the habits of one platform's zlib. Wheels from Windows know no modes: their contents are compared.
+    A wheel's zlib has the habits of its platform, so another machine's wheel may be deflated again as
+    `build.py --smallest` does; on Windows no modes are recorded, so a wheel from there takes ours.
+    Ours is never touched: what is compared is what will be published.
     Raises ReproducibilityError or RefusedError.
     """
-    others = {lastrelease.key_of(path.name): path for path in sorted(native.rglob("*.whl"))}
-    wheels = [path for path in files(built) if path.suffix == ".whl"]
-    lacking = [path.name for path in wheels if lastrelease.key_of(path.name) not in others]
-    if lacking:
-        raise RefusedError(f"{native} has no native build of {', '.join(lacking)}; run release.yml's native jobs")
-    different = [path.name for path in wheels if not _same(path, others[lastrelease.key_of(path.name)], say)]
+    ours = files(built)
+    others: dict[str | None, list[Path]] = {}
+    for path in sorted([*native.rglob("*.whl"), *native.rglob("*.tar.gz")]):
+        others.setdefault(lastrelease.key_of(path.name), []).append(path)
+    if lacking := [path.name for path in ours if lastrelease.key_of(path.name) not in others]:
+        raise RefusedError(f"{native} has no other build of {', '.join(lacking)}; run all of release.yml's native jobs")
+    pairs = [(path, other) for path in ours for other in others[lastrelease.key_of(path.name)]]
+    try:
+        different = sorted({path.name for path, other in pairs if not _same(path, other, say)})
+    except OSError as error:
+        where = error.filename or tempfile.gettempdir()
+        raise OutputError(f"{where}: {error.strerror}; free space, or set TMPDIR to where there is some") from None
     if different:
-        raise ReproducibilityError(f"not what the native runners build: {', '.join(different)}; use diffoscope")
+        raise ReproducibilityError(
+            f"not what other machines build: {', '.join(different)}; "
+            "if it was built with --smallest, look for the difference with diffoscope"
+        )
 
 
 def _same(ours: Path, theirs: Path, say: Say) -> bool:
-    windows = str(lastrelease.key_of(ours.name)).startswith("win-")
-    of = _contents if windows else _deflated
-    equal = ours.name == theirs.name and of(ours) == of(theirs)
-    say(f"{'=' if equal else '≠'} {ours.name}  {'contents' if windows else 'every byte'}")
-    return equal
+    ways = _ways(ours, theirs) if ours.name == theirs.name else iter(())
+    found = next((how for how, digest in ways if digest == hash_file(ours)), "")
+    say(f"{'=' if found else '≠'} {ours.name}  {found or f'not {theirs.name}'}")
+    return bool(found)
 
 
-def _deflated(path: Path) -> object:
+def _ways(ours: Path, theirs: Path) -> Iterator[tuple[str, str]]:
+    """What may have been done to another machine's file, mildest first, and the sha256 that it has then."""
+    yield "every byte as it is", hash_file(theirs)
+    if theirs.suffix != ".whl":
+        return
     with tempfile.TemporaryDirectory(prefix="compare-") as folder:
-        copy = Path(shutil.copyfile(path, Path(folder) / path.name))
+        copy = Path(shutil.copyfile(theirs, Path(folder) / theirs.name))
         recompress.smallest(copy)
-        return hash_file(copy)
+        yield "every byte, deflated alike", hash_file(copy)
+        if str(lastrelease.key_of(ours.name)).startswith("win-"):
+            _with_modes_of(ours, theirs, copy)
+            recompress.smallest(copy)
+            yield "every byte, deflated alike, but for modes", hash_file(copy)
 
 
-def _contents(path: Path) -> object:
-    with zipfile.ZipFile(path) as wheel:
-        return sorted((entry.filename, entry.file_size, entry.CRC) for entry in wheel.infolist())
+def _with_modes_of(model: Path, source: Path, into: Path) -> None:
+    with zipfile.ZipFile(model) as first, zipfile.ZipFile(source) as second, zipfile.ZipFile(into, "w") as sink:
+        modes = {entry.filename: (entry.create_system, entry.external_attr) for entry in first.infolist()}
+        for entry in second.infolist():
+            data = second.read(entry)
+            entry.create_system, entry.external_attr = modes.get(entry.filename, (0, 0))
+            sink.writestr(entry, data, zipfile.ZIP_STORED)
 
 
 # --- papers

@@ -24,6 +24,8 @@ DRY_VARIABLE = "RELEASE_DRY_RUN"
 _VERSION = re.compile(r'^__version__\s*(?::\s*[\w.]+\s*)?=\s*["\']([^"\']*)["\']', re.MULTILINE)
 _HEADING = re.compile(r"^## (?P<version>\S+)(?: \((?P<date>[^)]*)\))?\s*$", re.MULTILINE)
 _DATE = re.compile(r"20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
+_TAGS = "refs/tags/"
+_MAIN_REFS = (f"refs/remotes/origin/{MAIN}", f"refs/heads/{MAIN}")
 _SHOWN = 5
 
 
@@ -41,8 +43,9 @@ class State:
     """All that decides about a release.
 
     version: what the package says. sections: the changelog, newest first. changes: what git says is
-    not committed. branch: empty where HEAD is on none. tags: all that exist here. tag: the one that
-    this run was started for, if it was for one.
+    not committed. branch: empty where HEAD is on none. tags: all that exist here. merged: whether
+    HEAD is part of the main branch, of the remote's where it is known. ref: what this run of a
+    workflow was started for, as ``refs/tags/v3.0.0``; empty on a maintainer's machine.
     """
 
     version: str
@@ -51,7 +54,13 @@ class State:
     commit: str
     branch: str
     tags: frozenset[str]
-    tag: str = ""
+    merged: bool = True
+    ref: str = ""
+
+    @property
+    def tag(self) -> str:
+        """The tag that this run was started for; empty if it was for none."""
+        return self.ref.removeprefix(_TAGS) if self.ref.startswith(_TAGS) else ""
 
     @property
     def wanted(self) -> str:
@@ -82,8 +91,16 @@ def gather(root: Path, environ: Mapping[str, str]) -> State:
         commit=_git(root, "rev-parse", "HEAD").strip(),
         branch=_git(root, "branch", "--show-current").strip(),
         tags=frozenset(_git(root, "tag", "--list").split()),
-        tag=_tag_of(environ.get(REF_VARIABLE, "")),
+        merged=_merged(root),
+        ref=environ.get(REF_VARIABLE, ""),
     )
+
+
+def _merged(root: Path) -> bool:
+    known = _git(root, "for-each-ref", "--format=%(refname)", *_MAIN_REFS).split()
+    # What the remote has was reviewed; a branch of this machine is only what its owner says.
+    main = next((ref for ref in _MAIN_REFS if ref in known), None)
+    return main is not None and not _git(root, "rev-list", "--max-count=1", f"{main}..HEAD").strip()
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -94,10 +111,6 @@ def _git(root: Path, *arguments: str) -> str:
     except subprocess.CalledProcessError as error:
         said = " ".join(error.stderr.split())
         raise RefusedError(f"git {arguments[0]} failed ({said}); a release is made from a git checkout") from None
-
-
-def _tag_of(ref: str) -> str:
-    return ref.removeprefix("refs/tags/") if ref.startswith("refs/tags/") else ""
 
 
 # --- deciding
@@ -119,6 +132,11 @@ def _of_tree(state: State) -> Iterator[str]:
     if state.branch != MAIN and not state.tag:
         where = f"branch {state.branch}" if state.branch else "no branch"
         yield f"HEAD is on {where}; releases are cut from {MAIN}; merge, and `git switch {MAIN}`"
+    elif not state.merged:
+        yield (
+            f"{state.commit[:12]} is no part of {MAIN} as it was reviewed; "
+            f"merge it there, `git fetch`, and release the commit that {MAIN} has"
+        )
 
 
 def _of_version(state: State) -> Iterator[str]:
@@ -151,6 +169,8 @@ def _of_changelog(state: State) -> Iterator[str]:
 
 
 def _of_tags(state: State) -> Iterator[str]:
+    if state.ref and not state.tag:
+        yield f"this run is for {state.ref}, a release runs for its tag; start it on {state.wanted}"
     if state.tag and state.tag != state.wanted:
         yield f"this run is for the tag {state.tag}, the tree says {state.version}; tag the commit that says so"
     if not state.tag and state.wanted in state.tags:
@@ -188,7 +208,7 @@ def notes(state: State) -> str:
     raise RefusedError(f"{CHANGELOG} has no heading for {state.version}; write `## {state.version} (DATE)` there")
 
 
-def tag_commands(state: State) -> tuple[str, ...]:
-    """What a maintainer types to release this commit; release.yml does the rest."""
-    sign = f'git tag --sign {state.wanted} --message "artifacts-keyring {state.version}" {state.commit}'
+def tag_commands(state: State, commit: str) -> tuple[str, ...]:
+    """What a maintainer types to release `commit`; release.yml does the rest."""
+    sign = f'git tag --sign {state.wanted} --message "artifacts-keyring {state.version}" {commit}'
     return (sign, f"git push origin {state.wanted}")
