@@ -116,12 +116,15 @@ def _archives(outer: Path, form: str, prefix: str, body: bytes) -> Iterator[Made
 
 def _items(body: bytes) -> list[Item]:
     lines = [_text(line).partition(" ") for line in body.split(b"\n")[:30]]
-    return [
-        # a lone surrogate can be written into neither container
-        Item(name.encode("utf-8", "replace").decode(), kind.encode("utf-8", "replace"), _TYPES.get(kind, b"0"), "../x")
-        for kind, _, name in lines
-        if len(name) < 60_000
-    ]
+    # A lone surrogate can be written into neither container.
+    return [_item(kind, name.encode("utf-8", "replace").decode()) for kind, _, name in lines if len(name) < 60_000]
+
+
+def _item(kind: str, name: str) -> Item:
+    type_ = _TYPES.get(kind, tarfile.REGTYPE)
+    linked = type_ in (tarfile.SYMTYPE, tarfile.LNKTYPE)
+    data = kind.encode("utf-8", "replace") if type_ == tarfile.REGTYPE else b""
+    return Item(name, data, type_, "../x" if linked else "")
 
 
 def _with_checksums(body: bytes) -> bytes:
