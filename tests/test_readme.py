@@ -43,10 +43,16 @@ UNTOLD = {
     "GITHUB_OUTPUT": "set by GitHub for its own steps",
     "GITHUB_REF": "set by GitHub for its own steps",
     "GITHUB_STEP_SUMMARY": "set by GitHub for its own steps",
+    "PIP_CONSTRAINT": "set for the pip that installs cibuildwheel",
     "PIP_DISABLE_PIP_VERSION_CHECK": "set for a pip that we start",
 }
 # Variables that others read, and the pages tell of.
-OTHERS = {"SOURCE_DATE_EPOCH": "hatchling", "CIBW_ARCHS": "cibuildwheel"}
+OTHERS = {
+    "SOURCE_DATE_EPOCH": "hatchling",
+    "CIBW_ARCHS": "cibuildwheel",
+    "PIP_NO_INPUT": "pip",
+    "POETRY_REPOSITORIES_NAME_URL": "poetry",
+}
 
 
 def strings() -> set[str]:
