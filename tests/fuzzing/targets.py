@@ -174,6 +174,7 @@ def _contents(made: Made) -> Optional[dict[str, bytes]]:
         return None
     for path in found:
         assert not {"", ".", ".."}.intersection(path.split("/")) and "\\" not in path and ":" not in path
+    assert len({path.casefold() for path in found}) == len(found), "one file where case does not count"
     return found
 
 
