@@ -65,6 +65,7 @@ def lock(data: bytes) -> None:
     assert pin.parse_text(pin.render(found)) == found
     release = urlsplit(found.release_url)
     assert release.scheme == "https" and release.hostname and "@" not in found.release_url
+    assert not {"", ".", ".."}.intersection(release.path.split("/")[1:]) and not release.query and not release.fragment
     for target in found.targets.values():
         assert target.asset.url == f"{found.release_url}/{target.asset.name}" and "/" not in target.asset.name
         assert not {"", ".", ".."}.intersection(target.index_file.prefix.split("/")[:-1])
