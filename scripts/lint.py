@@ -6,6 +6,7 @@ fetched, and nothing is changed.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -48,6 +49,7 @@ WORKFLOW_CHECKS = (
 
 def main() -> int:
     """0 when nothing is found, else 1."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     environment.ensure("ruff", "mypy", "check_jsonschema")
     results = [run(check, environment.ROOT) for check in (*CHECKS, *WORKFLOW_CHECKS)]
     bad = sum(result not in (0, None) for result in results)

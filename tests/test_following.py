@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from credprovider import following
+from credprovider import following, pin, reproducing, targets
 from credprovider.download import Patience
 from credprovider.errors import ReleaseError
 from credprovider.pin import Pin
 
 from tests.conftest import ROOT
+from tests.pinning import Content, Trees, environment, pack, reduced, tree_of, versioned
 from tests.release_api import PROJECT, ReleasePage, release_page
 from tests.servers import content
 
@@ -33,10 +34,10 @@ def publish(page: ReleasePage, version: str) -> None:
     page.api.answers[f"/repos/{PROJECT}/releases/latest"] = content(answer, "application/json; charset=utf-8")
 
 
-def follow(page: ReleasePage, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def follow(page: ReleasePage, *arguments: str, tree: Path = ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "scripts/follow.py", "--api", page.api.url, *arguments]
     clean = {name: value for name, value in os.environ.items() if name != "GITHUB_OUTPUT"}
-    return subprocess.run(command, cwd=ROOT, env={**clean, **environ}, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=tree, env={**clean, **environ}, capture_output=True, text=True, check=False)
 
 
 def test_the_newest_release_is_asked_for(page: ReleasePage) -> None:
@@ -74,6 +75,32 @@ def test_a_newer_release_is_given_to_pin_and_its_refusal_stops_the_run(page: Rel
     done = follow(page, "--write", "--body", str(tmp_path / "pin.md"), GITHUB_OUTPUT=str(output))
     assert done.returncode == ReleaseError.exit_code and "there is no such release" in done.stderr, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_newer_release_is_written_and_the_pull_request_has_its_text(
+    page: ReleasePage, payload_tree: Trees, tmp_path: Path
+) -> None:
+    tree, version = reproducing.copy_tree(ROOT, tmp_path / "tree"), "999.0.0"
+    before = pin.load(tree / pin.LOCK_NAME)
+    contents = {key: versioned(excerpt(payload_tree(key)), version) for key in targets.KEYS}
+    names = {key: before.targets[key].asset.name for key in targets.KEYS}
+    answer = page.publish(version, {names[key]: pack(contents[key], names[key]) for key in targets.KEYS})
+    latest = content(json.dumps(answer).encode(), "application/json")
+    page.api.answers[f"/repos/{PROJECT}/releases/latest"] = latest
+    body, output = tmp_path / "new" / "pin.md", tmp_path / "output"
+    own = environment(tmp_path, tmp_path, page.storage)
+    done = follow(page, "--write", "--body", str(body), tree=tree, **own, GITHUB_OUTPUT=str(output))
+    assert done.returncode == 0, done.stderr
+    after = pin.load(tree / pin.LOCK_NAME)
+    assert after.version == version and after.targets["win-x64"].tree == tree_of(contents["win-x64"])
+    assert output.read_text() == f"version={version}\n"
+    assert f"{version} is out; pinned is {before.version}" in body.read_text() and "+version = " in body.read_text()
+
+
+def excerpt(root: Path) -> Content:
+    """The reduced payload, and what decides about the floor of macOS."""
+    deciders = [path for path in root.rglob("msalruntime*.dylib") if path.is_file()]
+    return {**reduced(root), **{path.relative_to(root).as_posix(): path.read_bytes() for path in deciders}}
 
 
 def test_the_run_learns_the_version(tmp_path: Path) -> None:

@@ -422,6 +422,13 @@ def test_a_folder_with_other_files_is_refused_before_anything_is_built(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["notes"]
 
 
+def test_a_step_that_fails_stops_the_release(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    done = release("--outdir", str(tmp_path / "file"))
+    assert done.returncode == 25 and "build.py ended with 17; mend what it says above" in done.stderr
+    assert "choose --outdir" in done.stderr and "== check" not in done.stdout and "git tag" not in done.stdout
+
+
 def test_the_parts_say_how_many_folders_they_take() -> None:
     done = release("compare", "dist")
     assert done.returncode == 2 and "compare takes 2 folders, 1 are named" in done.stderr
@@ -431,6 +438,10 @@ def test_the_parts_that_the_workflow_runs(tmp_path: Path) -> None:
     version = releasing.gather(ROOT, {}).version
     names = [name.replace("3.1.0", version) for name in FILES]
     dist, papers = make(tmp_path / "dist", names), tmp_path / "papers"
+    done = release("compare", str(dist), str(make(tmp_path / "others", names)))
+    assert done.returncode == 0 and done.stdout.count("every byte as it is") == 8, done.stderr
+    done = release("compare", str(dist), str(tmp_path / "none"))
+    assert done.returncode == 24 and "has no other build of" in done.stderr
     done = release("papers", str(dist), str(papers))
     assert done.returncode == 0 and {path.name for path in papers.iterdir()} == {"SHA256SUMS", "NOTES.md"}, done.stderr
     done = release("announce", str(dist), str(papers))

@@ -12,17 +12,40 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import lint
 import pytest
 from credprovider import targets
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
 from tests.conftest import ROOT
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 FOLDER = ROOT / ".github"
 WORKFLOWS = sorted((FOLDER / "workflows").glob("*.yml"))
 NAMES = [path.name for path in WORKFLOWS]
-BIN = Path(sys.executable).parent
 NATIVE = ["ubuntu-latest", "ubuntu-24.04-arm", "windows-latest", "windows-11-arm", "macos-15-intel", "macos-latest"]
+# Where .ci/run runs what a workflow does: in the file, the words that do it.
+EXERCISED = {
+    ".ci/run": (".ci/run", "All that CI does"),
+    "scripts/lint.py": (".ci/run", "scripts/lint.py"),
+    "scripts/test.py": (".ci/run", "scripts/test.py"),
+    "scripts/release.py --dry-run": (".ci/run", "scripts/release.py --dry-run"),
+    "scripts/build.py": ("scripts/release.py", '"build.py", *BUILD'),
+    "scripts/check.py": ("scripts/release.py", '"check.py", *built'),
+    "scripts/smoke.py": ("scripts/release.py", '"smoke.py", *'),
+    "scripts/release.py state": ("tests/test_releasing.py", 'release("state"'),
+    "scripts/release.py compare": ("tests/test_releasing.py", 'release("compare"'),
+    "scripts/release.py papers": ("tests/test_releasing.py", 'release("papers"'),
+    "scripts/release.py announce": ("tests/test_releasing.py", 'release("announce"'),
+    "scripts/follow.py": ("tests/test_following.py", '"scripts/follow.py"'),
+    "scripts/native.py": ("tests/test_workflows.py", '"scripts/native.py"'),
+}
 PINNED = re.compile(r"uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
 WRITES = {
     "attest": {"id-token": "write", "attestations": "write"},
@@ -52,49 +75,39 @@ def commands() -> set[str]:
     return {step["run"] for _, _, step in steps() if "run" in step}
 
 
-def tool(name: str) -> str:
-    found = shutil.which(name, path=str(BIN)) or shutil.which(name)
-    if found is None:
-        pytest.fail(f"{name} is not installed; it is in the dependency group lint")
-    return found
-
-
 def test_the_workflows_are_these() -> None:
     assert NAMES == ["ci.yml", "pin.yml", "release.yml"]
 
 
-def test_zizmor_finds_nothing() -> None:
-    command = [tool("zizmor"), "--offline", "--no-progress", "--persona=pedantic", str(FOLDER)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "No findings to report" in done.stdout + done.stderr, done.stdout + done.stderr
+def linted(check: lint.Check, tree: Path) -> int:
+    code = lint.run(check, tree)
+    if code is None:
+        pytest.skip(f"{check.tool} is not installed here; some linters need Python 3.11")
+    return code
 
 
-def test_zizmor_would_find_something(tmp_path: Path) -> None:
-    bad = (
-        (FOLDER / "workflows" / "ci.yml").read_text().replace("persist-credentials: false", "persist-credentials: true")
-    )
-    (tmp_path / "ci.yml").write_text(bad)
-    command = [tool("zizmor"), "--offline", "--no-progress", "--persona=auditor", str(tmp_path / "ci.yml")]
-    assert subprocess.run(command, capture_output=True, check=False).returncode != 0
+CHECK_IDS = [f"{check.tool}-{number}" for number, check in enumerate(lint.WORKFLOW_CHECKS)]
 
 
-@pytest.mark.parametrize(
-    ("schema", "path"),
-    [*(("vendor.github-workflows", path) for path in WORKFLOWS), ("vendor.dependabot", FOLDER / "dependabot.yml")],
-    ids=[*NAMES, "dependabot.yml"],
-)
-def test_the_files_fit_their_schema(schema: str, path: Path) -> None:
-    command = [tool("check-jsonschema"), "--builtin-schema", schema, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.parametrize("check", lint.WORKFLOW_CHECKS, ids=CHECK_IDS)
+def test_the_linters_find_nothing(check: lint.Check) -> None:
+    assert linted(check, ROOT) == 0
 
 
-def test_actionlint_finds_nothing() -> None:
-    actionlint = shutil.which("actionlint")
-    if actionlint is None:
-        pytest.skip("actionlint is not on PATH, and its package downloads it from where it cannot be had everywhere")
-    done = subprocess.run([actionlint, *map(str, WORKFLOWS)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+MISTAKES = [
+    ("check-jsonschema", "workflows/ci.yml", "runs-on: ubuntu-latest", "run-on: ubuntu-latest"),
+    ("check-jsonschema", "dependabot.yml", "interval: weekly", "interval: sometimes"),
+    ("zizmor", "workflows/ci.yml", "persist-credentials: false", "persist-credentials: true"),
+    ("jactionlint", "workflows/release.yml", "github.event_name", "github.event_nam"),
+]
+
+
+@pytest.mark.parametrize(("tool", "file", "right", "wrong"), MISTAKES, ids=[wrong for *_, wrong in MISTAKES])
+def test_a_linter_would_find_something(tool: str, file: str, right: str, wrong: str, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(FOLDER, tmp_path / ".github"), file)
+    assert right in path.read_text()
+    path.write_text(path.read_text().replace(right, wrong))
+    assert any(linted(check, tmp_path) for check in lint.WORKFLOW_CHECKS if check.tool == tool)
 
 
 # --- what no linter asks
@@ -141,6 +154,16 @@ def test_every_step_that_runs_something_runs_a_script_of_the_repository() -> Non
         assert not re.search(r"[;&|$`<>\n]|\{\{", command), f"{command!r} holds logic: put it into a script"
 
 
+def test_ci_runs_every_script_that_a_workflow_runs() -> None:
+    named = set()
+    for command in commands():
+        script, *rest = shlex.split(command)[1:]
+        named.add(f"{script} {rest[0]}" if script == "scripts/release.py" else script)
+    assert named == set(EXERCISED)
+    for what, (file, words) in EXERCISED.items():
+        assert words in (ROOT / file).read_text(encoding="utf-8"), f"nothing runs {what}: {file} has lost {words}"
+
+
 def test_the_scripts_take_the_arguments_that_the_workflows_give() -> None:
     # argparse refuses what it does not know before anything is done; --help ends it before that, too.
     for command in commands():
@@ -158,12 +181,30 @@ def test_the_files_that_are_named_for_windows_are_there() -> None:
     assert all((ROOT / word).is_file() for word in shlex.split(named)[1:])
 
 
+def test_every_python_and_platform_is_tested() -> None:
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+    pythons = [name.rpartition(" :: ")[2] for name in found if re.search(r":: 3\.\d+$", name)]
+    ci = jobs(FOLDER / "workflows" / "ci.yml")
+    unix, windows = (ci[name]["strategy"]["matrix"] for name in ("tests", "windows"))
+    # The tools need 3.10; the tests install the package on the oldest Python, and so do the native wheels'.
+    assert unix["python"] == windows["python"] == [name for name in pythons if name != "3.9"]
+    setup = next(step for step in ci["tests"]["steps"] if "setup-python" in step.get("uses", ""))
+    assert setup["with"]["python-version"].split()[0] == pythons[0] == "3.9"
+    assert {runner.partition("-")[0] for runner in unix["runner"] + windows["runner"]} == {
+        "ubuntu",
+        "macos",
+        "windows",
+    }
+    assert windows["exclude"] == [{"runner": "windows-11-arm", "python": "3.10"}]
+
+
 @pytest.mark.parametrize(("name", "job"), [("ci.yml", "wheels"), ("release.yml", "native")])
 def test_every_target_is_built_on_a_runner_of_its_own(name: str, job: str) -> None:
     assert jobs(FOLDER / "workflows" / name)[job]["strategy"]["matrix"]["runner"] == NATIVE
 
 
 def test_the_release_builds_natively_for_every_target_and_never_with_an_old_hatchling() -> None:
+    pytest.importorskip("cibuildwheel", reason="cibuildwheel needs Python 3.11")
     (step,) = [step for step in jobs(FOLDER / "workflows" / "release.yml")["native"]["steps"] if "run" in step]
     build = step["env"]["CIBW_BUILD"]
     found = set()
@@ -201,6 +242,7 @@ def test_nothing_is_published_that_was_not_verified() -> None:
     assert [found[name]["needs"] for name in ("attest", "publish", "announce")] == [["verify"], ["attest"], ["publish"]]
     ran = [step["run"].split()[1:3] for step in found["verify"]["steps"] if "run" in step]
     assert ran == [
+        ["scripts/build.py", "sdist"],
         ["scripts/release.py", "compare"],
         ["scripts/check.py", "dist/*"],
         ["scripts/smoke.py", "dist/*.whl"],
@@ -208,10 +250,56 @@ def test_nothing_is_published_that_was_not_verified() -> None:
     ]
 
 
+def test_the_commit_is_judged_with_all_tags_and_main_at_hand() -> None:
+    steps = jobs(FOLDER / "workflows" / "release.yml")["build"]["steps"]
+    assert steps[0]["with"]["fetch-depth"] == 0
+    assert next(step["run"] for step in steps if "run" in step) == "python scripts/release.py state"
+
+
+# --- the tools of a release
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = [line.partition(";")[0].strip() for line in (FOLDER / name).read_text().splitlines()]
+    rows = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(name): version for name, version in rows}
+
+
+def wanted(group: str) -> Iterator[Requirement]:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    for each in groups[group]:
+        yield from wanted(each["include-group"]) if isinstance(each, dict) else [Requirement(each)]
+
+
+def test_a_release_is_made_with_named_versions_of_its_tools() -> None:
+    release = load(FOLDER / "workflows" / "release.yml")
+    assert release["env"]["PIP_CONSTRAINT"] == ".github/tools.txt"
+    (native,) = [step for step in release["jobs"]["native"]["steps"] if "run" in step]
+    assert native["env"]["CIBW_ENVIRONMENT"] == "UV_CONSTRAINT=.github/hatchling.txt"
+    tools, header = pins("tools.txt"), (FOLDER / "tools.txt").read_text().splitlines()[1].strip("# ")
+    for each in wanted("dev"):
+        version = tools.get(canonicalize_name(each.name), "none")
+        assert version != "none" and each.specifier.contains(version), f"{each}: {version} is pinned; run {header}"
+    assert pins("hatchling.txt") == {"hatchling": tools["hatchling"]}
+
+
+def test_the_named_versions_go_together(tmp_path: Path) -> None:
+    # uv reads of the packages what it needs to know; nothing is installed.
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent))
+    assert uv, "uv comes with the dependency group build"
+    command = [uv, "pip", "compile", "--quiet", "--universal", "--python-version", "3.13", "--group", "dev"]
+    options = ["--constraints", ".github/tools.txt", "--no-header", "--no-annotate"]
+    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    needed = {canonicalize_name(line.partition("==")[0]) for line in done.stdout.splitlines()}
+    assert needed <= set(pins("tools.txt")), sorted(needed - set(pins("tools.txt")))
+
+
 def test_dependabot_waits_before_it_believes() -> None:
     updates = load(FOLDER / "dependabot.yml")["updates"]
     assert [each["package-ecosystem"] for each in updates] == ["github-actions", "pip"]
     assert all(each["cooldown"]["default-days"] >= 7 and each["groups"] for each in updates)
+    assert updates[1]["directories"] == ["/", "/.github"]
 
 
 # --- SECURITY.md
