@@ -99,8 +99,14 @@ def _within(asked: Scope, scope: Scope) -> bool:
 def _address(feed: Feed) -> Address:
     address = feeds.split(feed.url) if feed.url else None
     # A host that many share says in its path whose it is; elsewhere a bare host has no path.
-    path = f"/{feed.organisation}" if feed.host in SHARED_HOSTS and feed.organisation else ""
-    return address or Address(feed.scheme, feed.host, feed.port, path)
+    owner = feed.organisation if feed.host in SHARED_HOSTS else None
+    return address or Address(feed.scheme, feed.host, feed.port, f"/{_quoted(owner)}" if owner else "")
+
+
+def _quoted(part: str) -> str:
+    from urllib.parse import quote  # loaded already where there is a path to speak of
+
+    return quote(part, safe="")
 
 
 def _scope(address: Optional[Address]) -> Optional[Scope]:

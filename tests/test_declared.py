@@ -77,6 +77,7 @@ def test_every_spelling_meets_every_spelling(endpoint: str, service: str) -> Non
         ("https://pkgs.dev.azure.com", INDEX),
         ("https://pkgs.dev.azure.com/", "pkgs.dev.azure.com"),
         (ORGANISATION, ORGANISATION),
+        ("https://pkgs.dev.azure.com/a%2541/", "https://pkgs.dev.azure.com/A%2541/"),
         ("https://org.pkgs.visualstudio.com/", "org.pkgs.visualstudio.com"),
         ("https://org.pkgs.visualstudio.com/", "https://org.pkgs.visualstudio.com/DefaultCollection/_packaging/f/"),
         ("https://org.pkgs.visualstudio.com/DefaultCollection/", "https://org.pkgs.visualstudio.com/_packaging/f/"),
@@ -117,6 +118,10 @@ def test_a_prefix_covers_what_is_below(covering: str, service: str) -> None:
         ("http://pkgs.dev.azure.com/org/", INDEX),
         (INDEX, "pkgs.dev.azure.com"),
         (ORGANISATION, "https://pkgs.dev.azure.com"),
+        ("https://pkgs.dev.azure.com/None/", "pkgs.dev.azure.com"),
+        ("https://pkgs.dev.azure.com/a/", "https://pkgs.dev.azure.com/%2541/"),
+        ("https://pkgs.dev.azure.com/a/", "https://pkgs.dev.azure.com/%25ff/"),
+        ("https://org.pkgs.visualstudio.com/org/", "org.pkgs.visualstudio.com"),
         (ORGANISATION, "https://pkgs.dev.azure.com/org2/_packaging/feed/pypi/simple/"),
         ("https://localhost:8080/tfs/", "http://localhost:8080/tfs/Coll/_packaging/feed/"),
         ("http://localhost:8080/tfs/", "https://localhost:8080/tfs/Coll/_packaging/feed/"),
@@ -261,6 +266,7 @@ MALFORMED = [
     ('{"endpointCredentials": [{"password": "hunter2\\q"}]}', 1, 47),
     ('{"endpointCredentials": [{"password": "hunter2\n"}]}', 1, 47),
     ("hunter2", 1, 1),
+    ("X" + listing(entry(INDEX)), 1, 1),
     (listing(entry(INDEX, "hunter2")) + " hunter2", 1, None),
     ("{'endpointCredentials': 'hunter2'}", 1, 2),
 ]
@@ -298,6 +304,19 @@ def test_json_of_another_shape_is_one_line(text: str) -> None:
     assert said.startswith(EXTERNAL) and "hunter2" not in said and "\n" not in said and len(said) < 250
 
 
+def test_where_no_place_is_known_none_is_named() -> None:
+    lines: list[str] = []
+    assert find(INDEX, {EXTERNAL: "[" * 200_000}, lines.append) is None
+    assert lines[0].startswith(f"{EXTERNAL} is not valid JSON, nothing in it is used; write ")
+
+
+def test_what_a_line_says_to_write_is_understood() -> None:
+    lines: list[str] = []
+    find(INDEX, {EXTERNAL: "{"}, lines.append)
+    text = lines[0].rpartition("; write ")[2].replace("URL", INDEX)
+    assert find(INDEX, {EXTERNAL: text}) == ("…", "…")
+
+
 @pytest.mark.parametrize(
     "bad",
     [
@@ -325,6 +344,10 @@ def test_a_bad_entry_is_one_line_and_the_others_count(bad: object) -> None:
     assert find(INDEX, {EXTERNAL: listing(entry(SERVER), bad, entry(INDEX, "good"))}, lines.append) == ("good", "p")
     (said,) = lines
     assert said.startswith(f"{EXTERNAL}: entry 2 has no ") and "hunter2" not in said and "\n" not in said
+
+
+def test_a_number_stands_for_its_digits() -> None:
+    assert find(INDEX, {EXTERNAL: listing({"endpoint": INDEX, "username": 7, "password": 12345})}) == ("7", "12345")
 
 
 def test_half_a_character_is_no_user_name() -> None:

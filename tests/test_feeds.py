@@ -56,6 +56,8 @@ SPELLINGS = [
     (OLD, OLD),
     ("https://org.pkgs.visualstudio.com/DefaultCollection/_packaging/feed/pypi/simple", OLD),
     ("https://org.pkgs.visualstudio.com/defaultcollection/proj/_packaging/feed/", OLD.replace("/_p", "/proj/_p")),
+    ("https://org.pkgs.visualstudio.com/proj/_packaging/feed/", OLD.replace("/_p", "/proj/_p")),
+    (INDEX + "?next=https://evil.example/", INDEX),
 ]
 
 
@@ -157,11 +159,14 @@ FOREIGN = [
     "https://pkgs.dev.azure.com:0/org/_packaging/feed/pypi/simple/",
     "https://pkgs.dev.azure.com:65536/org/_packaging/feed/pypi/simple/",
     "https://pkgs.dev.azure.com:٤٤٣/org/_packaging/feed/pypi/simple/",
+    "https://pkgs.dev.azure.com:000443/org/_packaging/feed/pypi/simple/",
     "https://pkgs.dev.azure.com:443:443/org/_packaging/feed/pypi/simple/",
     "https://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/?\x1f",
     "https://pkgs.dev.azure.com/org/_packaging/fe%7fed/pypi/simple/",
     "https://xn--a.pkgs.visualstudio.com/_packaging/feed/pypi/simple/",
     "https://[@pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "https://]@pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
+    "https://us\u2028er@pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
     "https://[pkgs.dev.azure.com]/org/_packaging/feed/pypi/simple/",
     "http://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
     "ftp://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/",
@@ -241,6 +246,8 @@ def test_hosts_of_the_users_own(variable: str, value: str, host: str, ours: bool
         ("devops/Coll/_packaging/feed", "devops/coll", None),
         ("devops/Coll/Proj/_packaging/feed", "devops/coll", "proj"),
         ("_packaging/feed", None, None),
+        ("DefaultCollection/_packaging/feed", "defaultcollection", None),
+        ("DefaultCollection/Proj/_packaging/feed", "defaultcollection/proj", None),
     ],
 )
 def test_a_server_on_premises(path: str, organisation: str | None, project: str | None) -> None:
@@ -249,6 +256,22 @@ def test_a_server_on_premises(path: str, organisation: str | None, project: str 
     assert tuple(feed) == ("server", 8443, organisation, project, "feed", "upload", feed.url, "https")
     assert feed.url == f"https://server:8443/{path}/pypi/upload/"
     assert feed.index_url == f"https://server:8443/{path}/pypi/simple/"
+
+
+@pytest.mark.parametrize("host", ["[::1", "::1]", "[]", "[a]", "[::g]", "a..b", ".", "x" * 254, "tfs.example:٤٤٣"])
+def test_what_cannot_be_a_host_is_none_even_if_it_is_named(host: str) -> None:
+    assert (
+        parse(
+            f"https://{host}/tfs/Coll/_packaging/feed/",
+            {"ARTIFACTS_KEYRING_HOSTS": f"{host} tfs.example müller.example"},
+        )
+        is None
+    )
+
+
+def test_the_longest_name_that_the_name_system_has_is_a_host() -> None:
+    host = f"{'x' * 63}." * 3 + "x" * 61
+    assert parse(host, {"ARTIFACTS_KEYRING_HOSTS": host}) is not None
 
 
 def test_no_feed_stands_beside_a_collection() -> None:
@@ -268,6 +291,8 @@ def test_no_feed_stands_beside_a_collection() -> None:
         ("127.0.0.1.example", "", False),
         ("127.0.0.256", "", False),
         ("127.0.0.01", "", False),
+        ("127.1", "", False),
+        ("127.0.0.0.1", "", False),
         ("localhost.example", "", False),
         ("tfs.example", "tfs.example", True),
         ("tfs.example:8080", "TFS.example", True),
@@ -314,10 +339,13 @@ def test_nothing_else_is_refused_aloud(service: str) -> None:
         ("http://tfs.example/tfs/C/_packaging/f", "http://tfs.example/tfs/C/_packaging/f", False),
         ("http://localhost:81/tfs/C/_packaging/f", "http://localhost:81/tfs/C/_packaging/f", True),
         ("https://müller.example/C/_packaging/f", "https://müller.example/C/_packaging/f", True),
+        ("https://TFS.Example/C/_packaging/f", "https://tfs.example/C/_packaging/f", True),
     ],
 )
 def test_a_declared_endpoint_makes_its_host_ours(endpoint: str, service: str, ours: bool) -> None:
     assert (parse(service, declare(endpoint)) is not None) is ours
+    listed = {"VSS_NUGET_URI_PREFIXES": endpoint, "VSS_NUGET_ACCESSTOKEN": "t"}
+    assert (parse(service, listed) is not None) is ours
 
 
 def test_a_declared_prefix_makes_its_host_ours_once_there_is_a_token() -> None:
@@ -327,11 +355,50 @@ def test_a_declared_prefix_makes_its_host_ours_once_there_is_a_token() -> None:
     assert parse(service, {**environ, "VSS_NUGET_ACCESSTOKEN": "t"}) is not None
 
 
-def test_a_host_in_a_variable_that_cannot_be_read_is_ours_so_that_its_user_hears_of_it() -> None:
-    broken = {EXTERNAL: '{"endpointCredentials": [{"endpoint": "https://tfs.example/tfs/C/_packaging/f"'}
+IDENTITIES = "ARTIFACTS_CREDENTIALPROVIDER_FEED_ENDPOINTS"
+
+
+@pytest.mark.parametrize("variable", [EXTERNAL, IDENTITIES])
+def test_a_host_in_a_variable_that_cannot_be_read_is_ours_so_that_its_user_hears_of_it(variable: str) -> None:
+    broken = {variable: '{"endpointCredentials": [{"endpoint": "https://tfs.example/tfs/C/_packaging/f"'}
     assert parse("https://tfs.example/tfs/C/_packaging/f/pypi/simple/", broken) is not None
     assert parse("https://example/tfs/C/_packaging/f/pypi/simple/", broken) is None
     assert parse("https://tfs.example:8443/tfs/C/_packaging/f/pypi/simple/", broken) is None
+
+
+@pytest.mark.parametrize("variable", [EXTERNAL, IDENTITIES])
+def test_a_host_beside_what_can_be_read_is_not_ours(variable: str) -> None:
+    readable = {variable: '{"endpointCredentials": [], "more": "https://tfs.example/"}'}
+    assert parse("https://tfs.example/tfs/C/_packaging/f/pypi/simple/", readable) is None
+
+
+@pytest.mark.parametrize(
+    ("service", "index"),
+    [
+        (SCOPED, INDEX),
+        (SCOPED.replace("/simple/", "/upload/"), INDEX),
+        (
+            SCOPED.replace("org", "Org").replace("feed", "My%20Feed@Local"),
+            INDEX.replace("org", "Org").replace("feed", "My%20Feed@Local"),
+        ),
+        (OLD.replace("/_p", "/proj/_p"), OLD),
+        (SCOPED.replace(".com/", ".com:8443/"), INDEX.replace(".com/", ".com:8443/")),
+        (INDEX, None),
+        (OLD, None),
+        ("https://pkgs.dev.azure.com/org/proj/", None),
+        ("https://tfs.example/tfs/Coll/Proj/_packaging/feed/pypi/simple/", None),
+    ],
+)
+def test_the_feed_of_the_organisation_that_has_the_name_of_a_project_s(service: str, index: str | None) -> None:
+    feed = parse(service, {"ARTIFACTS_KEYRING_HOSTS": "tfs.example"})
+    assert feed is not None
+    assert feeds.of_organisation(feed) == (parse(index, {}) if index else None)
+
+
+def test_a_path_without_a_name_is_of_no_feed() -> None:
+    for path in ("", "/org/", "/org/_packaging", "/org/pypi/upload/"):
+        place = feeds.locate(feeds.Address("https", "pkgs.dev.azure.com", None, path))
+        assert place is not None and place.kind == "host"
 
 
 # What clients could be made to disagree on, in all orders.
