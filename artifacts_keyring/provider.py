@@ -272,7 +272,17 @@ def parse(stdout: bytes) -> Credential:
     username, password = (answer.get("Username"), answer.get("Password")) if isinstance(answer, dict) else (None, None)
     if not (isinstance(username, str) and isinstance(password, str) and password):
         raise ProviderError(f"the credential provider's answer has no Username and Password: {_CHECK}")
+    if not (_encodable(username) and _encodable(password)):
+        raise ProviderError(f"the credential provider's answer holds half a character, which nobody can send: {_CHECK}")
     return Credential(username, password)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair: valid in JSON, but no character
+        return False
+    return True
 
 
 def _not_started(program: Program, error: OSError) -> str:

@@ -23,6 +23,7 @@ BEHAVIOURS = {
     "chatter": "err(b'[Verbose] [CredentialProvider]nothing new\\n' * 120_000); answer('user', 'after-chatter')",
     "not-json": "out(b'Hello there\\n')",
     "not-utf8": 'out(b\'{"Username":"u","Password":"\\xff\\xfe"}\')',
+    "half-character": 'out(b\'{"Username":"u","Password":"\\\\ud800s3cret"}\')',
     "two-objects": "answer('user', 'one'); answer('user', 'two')",
     "no-fields": 'out(b\'{"Username": "u"}\')',
     "number": 'out(b\'{"Username": "u", "Password": 5}\')',

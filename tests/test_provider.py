@@ -234,6 +234,7 @@ def test_exit_code_2_is_no_credential_and_has_the_reason_of_the_debug_output(tmp
         ("flood", "more than 65536 bytes"),
         ("not-json", "is no JSON"),
         ("not-utf8", "is not UTF-8"),
+        ("half-character", "holds half a character"),
         ("two-objects", "is no JSON"),
         ("no-fields", "has no Username and Password"),
         ("number", "has no Username and Password"),

@@ -332,6 +332,7 @@ def output(data: bytes) -> None:
     else:
         answer = json.loads(data.decode("utf-8-sig"))
         assert (found.username, found.password) == (answer["Username"], answer["Password"]) and found.password
+        assert "".join(found).encode()
         assert "***" in repr(found) and repr(found.password) not in repr(found._replace(username=""))
     text = data.decode("utf-8", "replace")
     for reason in (reasons.login_reason(text), reasons.startup_reason(text), reasons.unprefixed_words(text)):
@@ -343,7 +344,7 @@ def output(data: bytes) -> None:
 
 def _answers_said() -> set[str]:
     said = set()
-    for wrong in (b"\xff", b"{", b"{}"):
+    for wrong in (b"\xff", b"{", b"{}", rb'{"Username": "\udc00", "Password": "p"}'):
         try:
             provider.parse(wrong)
         except provider.ProviderError as error:
