@@ -176,25 +176,31 @@ def test_the_scripts_take_the_arguments_that_the_workflows_give() -> None:
             assert all(option in done.stdout for option in options), command
 
 
-def test_the_files_that_are_named_for_windows_are_there() -> None:
-    (named,) = [step["run"] for step in jobs(FOLDER / "workflows" / "ci.yml")["windows"]["steps"] if "run" in step]
-    assert all((ROOT / word).is_file() for word in shlex.split(named)[1:])
+def test_the_files_that_are_named_for_other_platforms_are_there() -> None:
+    ci = jobs(FOLDER / "workflows" / "ci.yml")
+    for job in ("windows", "elsewhere"):
+        (named,) = [step["run"] for step in ci[job]["steps"] if "run" in step]
+        words = shlex.split(named)[1:]
+        assert len(words) > 5 and all((ROOT / word).is_file() for word in words), job
 
 
 def test_every_python_and_platform_is_tested() -> None:
     found = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
     pythons = [name.rpartition(" :: ")[2] for name in found if re.search(r":: 3\.\d+$", name)]
     ci = jobs(FOLDER / "workflows" / "ci.yml")
-    unix, windows = (ci[name]["strategy"]["matrix"] for name in ("tests", "windows"))
+    linux, unix, windows = (ci[name]["strategy"]["matrix"] for name in ("tests", "elsewhere", "windows"))
     # The tools need 3.10; the tests install the package on the oldest Python, and so do the native wheels'.
-    assert unix["python"] == windows["python"] == [name for name in pythons if name != "3.9"]
-    setup = next(step for step in ci["tests"]["steps"] if "setup-python" in step.get("uses", ""))
-    assert setup["with"]["python-version"].split()[0] == pythons[0] == "3.9"
-    assert {runner.partition("-")[0] for runner in unix["runner"] + windows["runner"]} == {
-        "ubuntu",
-        "macos",
-        "windows",
-    }
+    assert linux["python"] == unix["python"] == windows["python"] == [name for name in pythons if name != "3.9"]
+    for name in ("tests", "elsewhere"):
+        setup = next(step for step in ci[name]["steps"] if "setup-python" in step.get("uses", ""))
+        assert setup["with"]["python-version"].split()[0] == pythons[0] == "3.9"
+    assert ci["tests"]["runs-on"] == "ubuntu-latest"
+    assert unix["runner"] + windows["runner"] == [
+        "ubuntu-24.04-arm",
+        "macos-latest",
+        "windows-latest",
+        "windows-11-arm",
+    ]
     assert windows["exclude"] == [{"runner": "windows-11-arm", "python": "3.10"}]
 
 
