@@ -149,7 +149,7 @@ def _ascii(host: str) -> str:
         return host
     try:
         coded = host.encode("idna")
-        return coded.decode("ascii").lower() if coded.decode("idna") == host else ""
+        return coded.decode("ascii") if coded.decode("idna") == host else ""
     except UnicodeError:
         return ""
 

@@ -49,6 +49,8 @@ SPELLINGS = [
     ("https://org.pkgs.visualstudio.com/DefaultCollection/_packaging/feed/pypi/simple", OLD),
     ("https://org.pkgs.visualstudio.com/defaultcollection/proj/_packaging/feed/", OLD.replace("/_p", "/proj/_p")),
     ("https://org.pkgs.visualstudio.com/proj/_packaging/feed/", OLD.replace("/_p", "/proj/_p")),
+    ("https://pkgs.dev.azure.com/org/_packaging/feed?format=json", INDEX),
+    ("https://pkgs.dev.azure.com/org/_packaging/feed#top", INDEX),
     (INDEX + "?next=https://evil.example/", INDEX),
 ]
 
@@ -103,6 +105,8 @@ def test_a_bare_host_is_known_and_names_nobody(service: str, end: str) -> None:
         ("https://pkgs.dev.azure.com/org/_packaging/", None, "org"),
         ("pkgs.codedev.ms", None, None),
         ("pkgs.codeapp.ms:80", 80, None),
+        ("pkgs.codedev.ms:1", 1, None),
+        ("pkgs.codedev.ms:65535", 65535, None),
         ("https://pkgs.dev.azure.com/_packaging/feed/pypi/simple/", None, None),
         ("https://pkgs.dev.azure.com/org/a/b/_packaging/feed/pypi/simple/", None, "org"),
     ],
@@ -120,6 +124,9 @@ FOREIGN = [
     "://",
     "https://",
     "https:///org/_packaging/feed",
+    "https:///@pkgs.dev.azure.com",
+    "https://?@pkgs.dev.azure.com",
+    "https://#@pkgs.dev.azure.com",
     "python-poetry-check",
     "poetry-repository-private",
     "pdm-pypi-mirror",

@@ -27,6 +27,8 @@ from tests.declaring import EXTERNAL, IDENTITY, INDEX, external
         ("ARTIFACTS_KEYRING_HOSTS", "s.example", "tfs.example", False),
         ("ARTIFACTS_KEYRING_HOSTS", "tfs.example", "tfs.example.evil", False),
         ("ARTIFACTS_KEYRING_HOSTS", "tfs.example", "eviltfs.example", False),
+        ("ARTIFACTS_KEYRING_HOSTS", ".tfs.example", "tfs.example", True),
+        ("ARTIFACTS_KEYRING_HOSTS", "XX.example", "tfs.example", False),
         ("ARTIFACTS_KEYRING_HOSTS", " ;, ", "tfs.example", False),
         ("ARTIFACTS_KEYRING_HOSTS", "*", "tfs.example", False),
         ("ARTIFACTS_KEYRING_HOSTS", ".", "tfs.example", False),
@@ -89,8 +91,9 @@ def test_the_longest_name_that_the_name_system_has_is_a_host() -> None:
     assert parse(host, {"ARTIFACTS_KEYRING_HOSTS": host}) is not None
 
 
-def test_no_feed_stands_beside_a_collection() -> None:
-    feed = parse("https://server/tfs/_packaging/feed/pypi/simple/", {"ARTIFACTS_KEYRING_HOSTS": "server"})
+@pytest.mark.parametrize("above", ["tfs", "tfs/a/b/c", "a/b/c/d"])
+def test_no_feed_stands_beside_a_collection_or_below_a_project(above: str) -> None:
+    feed = parse(f"https://server/{above}/_packaging/feed/pypi/simple/", {"ARTIFACTS_KEYRING_HOSTS": "server"})
     assert feed is not None
     assert feed.kind == "host"
 
@@ -106,6 +109,7 @@ def test_no_feed_stands_beside_a_collection() -> None:
         ("127.0.0.1.example", "", False),
         ("127.0.0.256", "", False),
         ("127.0.0.01", "", False),
+        ("10.0.0.1", "", False),
         ("127.1", "", False),
         ("127.0.0.0.1", "", False),
         ("localhost.example", "", False),

@@ -169,6 +169,20 @@ def test_a_file_in_the_way_is_not_touched(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["into", "payload.zip"]
 
 
+def test_folders_above_are_made(tmp_path: Path) -> None:
+    into = payload.unpack(make("zip", tmp_path, files(GOOD)), TREE, tmp_path / "not" / "there" / "into")
+    assert contents(into) == GOOD
+
+
+def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
+    posix_only()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "into").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PayloadError, match="not a folder stands there"):
+        payload.unpack(make("zip", tmp_path, files(GOOD)), TREE, tmp_path / "into")
+    assert (tmp_path / "into").is_symlink() and list((tmp_path / "elsewhere").iterdir()) == []
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_write_that_fails_is_reported_as_such_and_cleaned(kind: str, tmp_path: Path) -> None:
     posix_only()
@@ -184,6 +198,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     whole = make("tar.gz", tmp_path, [Item("noise", os.urandom(1 << 20)), *files(GOOD)]).path.read_bytes()
     os.mkfifo(tmp_path / "fifo")
     place, main = tmp_path / "place", threading.get_ident()
+    seen: list[str] = []
 
     def feed() -> None:
         with (tmp_path / "fifo").open("wb") as pipe:
@@ -192,6 +207,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
             deadline = time.monotonic() + 30
             while not list(place.rglob("noise")) and time.monotonic() < deadline:
                 time.sleep(0.005)
+            seen.extend(path.name for path in place.iterdir())
             signal.pthread_kill(main, signal.SIGINT)
             finished.wait(30)
 
@@ -205,6 +221,8 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     finally:
         finished.set()
         feeder.join()
+    # beside its place, so that moving it there is one step, and under a name that .gitignore knows
+    assert [name.startswith(".into-") for name in seen] == [True]
     assert list(place.iterdir()) == []
 
 
