@@ -168,6 +168,16 @@ def test_what_is_no_checkout_or_names_no_version_is_refused(tree: Path, tmp_path
         releasing.gather(tree, {})
 
 
+@pytest.mark.parametrize("name", [releasing.VERSION_FILE, releasing.CHANGELOG])
+def test_a_file_that_decides_and_cannot_be_read_is_named(name: str, tree: Path) -> None:
+    (tree / name).write_bytes(b"\xff")
+    with pytest.raises(RefusedError, match=rf"{name} cannot be read: it is no UTF-8; a release needs it; `git restore"):
+        releasing.gather(tree, {})
+    (tree / name).unlink()
+    with pytest.raises(RefusedError, match=rf"{name} cannot be read: No such file"):
+        releasing.gather(tree, {})
+
+
 def test_this_tree_says_one_version() -> None:
     state = releasing.gather(ROOT, {})
     assert state.sections[0].version == state.version and state.sections[0].text

@@ -79,14 +79,13 @@ def sections(changelog: str) -> tuple[Section, ...]:
 
 
 def gather(root: Path, environ: Mapping[str, str]) -> State:
-    """The state of the tree at `root`. Raises RefusedError where it is no git checkout or names no version."""
-    source = (root / VERSION_FILE).read_text(encoding="utf-8")
-    found = _VERSION.search(source)
+    """The state of the tree at `root`. Raises RefusedError where it is no git checkout, lacks a file or a version."""
+    found = _VERSION.search(_text(root, VERSION_FILE))
     if not found:
         raise RefusedError(f'{VERSION_FILE} has no line __version__ = "…"; write the version there')
     return State(
         version=found[1],
-        sections=sections((root / CHANGELOG).read_text(encoding="utf-8")),
+        sections=sections(_text(root, CHANGELOG)),
         changes=tuple(_git(root, "status", "--porcelain").splitlines()),
         commit=_git(root, "rev-parse", "HEAD").strip(),
         branch=_git(root, "branch", "--show-current").strip(),
@@ -94,6 +93,14 @@ def gather(root: Path, environ: Mapping[str, str]) -> State:
         merged=_merged(root),
         ref=environ.get(REF_VARIABLE, ""),
     )
+
+
+def _text(root: Path, name: str) -> str:
+    try:
+        return (root / name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        raise RefusedError(f"{name} cannot be read: {said}; a release needs it; `git restore {name}`") from None
 
 
 def _merged(root: Path) -> bool:
