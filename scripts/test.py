@@ -10,7 +10,7 @@ import environment
 
 def main() -> int:
     """pytest's exit code."""
-    environment.ensure("pytest", "hypothesis", "trustme", "lief", "cibuildwheel", "mypy")
+    environment.ensure("pytest", "hypothesis", "trustme", "lief", "mypy")
     return subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]], cwd=environment.ROOT, check=False).returncode
 
 

@@ -25,6 +25,9 @@ else:
     import tomli as tomllib
 
 
+pytest.importorskip("cibuildwheel", reason="cibuildwheel needs Python 3.11")
+
+
 @pytest.fixture(scope="module")
 def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Variables that make cibuildwheel use podman and our image."""
