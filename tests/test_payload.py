@@ -214,6 +214,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     finished = threading.Event()
     place.mkdir()
     feeder = threading.Thread(target=feed)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     feeder.start()
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -221,6 +222,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     finally:
         finished.set()
         feeder.join()
+        signal.signal(signal.SIGINT, before)
     # beside its place, so that moving it there is one step, and under a name that .gitignore knows
     assert [name.startswith(".into-") for name in seen] == [True]
     assert list(place.iterdir()) == []
