@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import signal
 import subprocess
@@ -161,7 +163,7 @@ def test_an_empty_prefix_folder_gives_no_tree(tmp_path: Path) -> None:
 
 def test_a_file_in_the_way_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "into").write_bytes(b"mine")
-    with pytest.raises(PayloadError, match="not a folder stands there"):
+    with pytest.raises(PayloadError, match="into cannot be written: something that is not a folder stands there; move"):
         payload.unpack(make("zip", tmp_path, files(GOOD)), TREE, tmp_path / "into")
     assert (tmp_path / "into").read_bytes() == b"mine"
     with pytest.raises(PayloadError, match="cannot be written"):
@@ -201,15 +203,18 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     seen: list[str] = []
 
     def feed() -> None:
-        with (tmp_path / "fifo").open("wb") as pipe:
+        with contextlib.suppress(BrokenPipeError), (tmp_path / "fifo").open("wb", buffering=0) as pipe:
             pipe.write(whole[: len(whole) // 2])
-            pipe.flush()
             deadline = time.monotonic() + 30
             while not list(place.rglob("noise")) and time.monotonic() < deadline:
                 time.sleep(0.005)
             seen.extend(path.name for path in place.iterdir())
             signal.pthread_kill(main, signal.SIGINT)
-            finished.wait(30)
+            # A signal just before a read that waits would be noticed only when that read ends.
+            for at in range(len(whole) // 2, len(whole) - 2000, 100):
+                if finished.wait(0.05):
+                    return
+                pipe.write(whole[at : at + 100])
 
     finished = threading.Event()
     place.mkdir()
@@ -317,6 +322,19 @@ def test_a_missing_licence_is_named(tmp_path: Path) -> None:
     root = unpacked(tmp_path)
     with pytest.raises(PayloadError, match=r"holds no 'ThirdPartyNotices.txt'; every payload has LICENSE, "):
         payload.license_files(root)
+    for name in payload.LICENSE_FILES:
+        (root / name).write_bytes(b"")
+    assert payload.license_files(root) == tuple(root / name for name in payload.LICENSE_FILES)
+
+
+def test_a_name_that_is_no_text_is_counted_as_its_bytes(tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("only Linux lets such a name stand on its disk")
+    root = unpacked(tmp_path)
+    (root / os.fsdecode(b"a\xff")).write_bytes(b"x")
+    digests = {**{name.encode(): data for name, data in GOOD.items()}, b"a\xff": b"x"}
+    lines = [hashlib.sha256(digests[name]).hexdigest().encode() + b"  " + name + b"\n" for name in sorted(digests)]
+    assert payload.tree_digest(root) == hashlib.sha256(b"".join(lines)).hexdigest()
 
 
 def test_nothing_but_the_standard_library_is_needed() -> None:
