@@ -134,7 +134,8 @@ def _pass(title: str, verbose: bool, script: str, *arguments: str) -> None:
             if verbose or not line.startswith(QUIET[script]):
                 _say(line.rstrip("\n"))
     if run.returncode:
-        raise StepError(f"{script} ended with {run.returncode}; mend what it says above, then start again")
+        how = f"ended with {run.returncode}" if run.returncode > 0 else f"was ended by signal {-run.returncode}"
+        raise StepError(f"{script} {how}; mend what it says above, then start again")
 
 
 def _sizes(state: State, options: argparse.Namespace) -> None:
