@@ -383,7 +383,8 @@ def test_what_an_sdist_needs_and_what_it_may_hold(tmp_path: Path) -> None:
         assert found.faults == (f"{path} is missing",)
     for path in (
         ".github/x.yml", "notes.md", "x/.gitignore", f"{embed.LICENSES}/a/b", "scripts/a.pyc", "scripts/.x.py",
-        "tests/x.whl", "scripts/A.py", "tests/x.so", "artifacts_keyring/extra.py", "credprovider.lock.toml.bak", "tests/.hidden/x.py",
+        "tests/x.whl", "scripts/A.py", "tests/x.so", "artifacts_keyring/extra.py", "credprovider.lock.toml.bak",
+        "tests/.hidden/x.py",
     ):  # fmt: skip
         assert sdists.contents(sdist(tmp_path, {**whole, path: b""})).faults == (f"{path} does not belong there",)
 
