@@ -108,7 +108,7 @@ def test_what_is_started_is_executable_and_nothing_else(members: list[Member], f
 
 def test_a_file_without_a_target_need_not_start() -> None:
     assert rules.modes(dist(None, [member("a")])).faults == ()
-    members = [EXECUTABLE, member("createdump", mode=0o100755)]
+    members = [member("createdump", mode=0o100755), EXECUTABLE]
     assert rules.modes(dist("linux-x64", members)).figures == "executable: CredentialProvider.Microsoft, createdump"
 
 
@@ -161,6 +161,8 @@ def test_every_binary_is_for_its_place(
     ("binary", "figures", "faults"),
     [
         (elf("2.2.5", "2.17", "2.3"), "highest symbol GLIBC_2.17, tag 2.23", ()),
+        (elf("2.2.5"), "highest symbol GLIBC_2.2, tag 2.23", ()),
+        (elf("2.17x", "2.3"), "highest symbol GLIBC_2.3, tag 2.23", ("a needs GLIBC_2.17x, the tag promises 2.23",)),
         (elf("2.23"), "highest symbol GLIBC_2.23, tag 2.23", ()),
         (elf("2.9", "2.24"), "highest symbol GLIBC_2.24, tag 2.23", ("a needs GLIBC_2.24, the tag promises 2.23",)),
         (elf("3.0"), "highest symbol GLIBC_3.0, tag 2.23", ("a needs GLIBC_3.0, the tag promises 2.23",)),
@@ -229,7 +231,7 @@ def test_the_floor_of_macos(
 
 
 def test_all_slices_of_all_files_are_counted() -> None:
-    made = dist("osx-x64", [member("a", macho((10, 15), (11, 0))), member("b", macho((10, 15))), member("c", pe())])
+    made = dist("osx-x64", [member("a", macho((11, 0), (10, 15))), member("b", macho((10, 15))), member("c", pe())])
     assert rules.minos(made) == Finding("macOS 2 10.15, 1 11.0; tag 11.0")
     assert rules.minos_needed(made) == Finding("needed 11.0 (a decides)")
 

@@ -37,6 +37,7 @@ from tests.declaring import EXTERNAL, IDENTITY, INDEX, external
         ("ARTIFACTS_KEYRING_HOSTS", "müller.example", "MÜLLER.example:444", True),
         ("ARTIFACTS_KEYRING_HOSTS", "müller.example", "xn--mller-kva.example", True),
         ("ARTIFACTS_KEYRING_HOSTS", "xn--mller-kva.example", "müller.example", True),
+        ("ARTIFACTS_KEYRING_HOSTS", "XN--Mller-KVA.example", "müller.example", True),
         ("ARTIFACTS_KEYRING_HOSTS", "fass.example;xn--mller-kva.example", "faß.example", False),
         ("ARTIFACTS_KEYRING_HOSTS", "muller.example;ü.example", "müller.example", False),
         ("ARTIFACTS_CREDENTIALPROVIDER_VSTS_HOSTS", "a.example;tfs.example", "tfs.example", True),
