@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -44,7 +43,7 @@ def candidates(environ: Mapping[str, str]) -> list[Runtime]:
     seen: dict[Path, Runtime] = {}
     for path in _places(environ):
         real = path.resolve()
-        if real.is_file() and real not in seen:
+        if real not in seen and real.is_file() and os.access(real, os.X_OK):
             seen[real] = Runtime(path, _majors(real.parent))
     return sorted(seen.values(), key=lambda runtime: runtime.majors is None)
 
@@ -53,9 +52,11 @@ def _places(environ: Mapping[str, str]) -> Iterator[Path]:
     for variable in ("DOTNET_ROOT", "DOTNET_ROOT_X64", "DOTNET_ROOT_ARM64", "DOTNET_ROOT(x86)"):
         if environ.get(variable):
             yield Path(environ[variable]) / _NAME
-    on_path = shutil.which(_NAME, path=environ.get("PATH", os.defpath))
-    if on_path:
-        yield Path(on_path)
+    for entry in environ.get("PATH", os.defpath).split(os.pathsep):
+        # Not shutil.which: it looks into the current folder, on Windows even unasked, and a checkout
+        # that pip happens to run in must not choose the program that gets to see credentials.
+        if Path(entry).is_absolute():
+            yield Path(entry) / _NAME
     for folder in _usual(environ):
         yield folder / _NAME
 

@@ -76,6 +76,20 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
     assert [line for line in done.stdout.splitlines() if line.endswith((".whl", ".gz")) or "building-" in line] == []
 
 
+def test_a_temporary_folder_without_room_for_the_second_build_is_one_line(
+    tmp_path: Path, wheel: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tempfile
+
+    from credprovider import building, reproducing
+    from credprovider.errors import OutputError
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    first = building.Built("linux-x64", wheel("linux-x64"), "", 0, "0" * 64, 0.0)
+    with pytest.raises(OutputError, match="temporary folder .*; free space there, or let TMPDIR"):
+        reproducing.check(building.Request(ROOT, ("linux-x64",), tmp_path, 1), [first], [], lambda _line: None)
+
+
 def test_an_interrupted_build_leaves_nothing_behind(tmp_path: Path) -> None:
     command = [*COMMAND, "linux-x64", "any", "--outdir", str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:

@@ -144,6 +144,17 @@ def test_a_dotnet_link_on_path_is_judged_by_its_target(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("only_here")
+@pytest.mark.parametrize("path", ["", ".", "bin", "{here}{sep}."])
+def test_a_dotnet_of_the_current_folder_is_never_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    fake_dotnet(tmp_path, "8.0.1")
+    fake_dotnet(tmp_path / "bin", "8.0.1")
+    monkeypatch.chdir(tmp_path)
+    assert dotnet.find({"PATH": path.format(here=tmp_path / "none", sep=os.pathsep)}) is None
+    assert dotnet.find({"PATH": f".{os.pathsep}{tmp_path}"}) == tmp_path / "dotnet"
+
+
 @pytest.mark.parametrize(("versions", "seen"), [((), "no dotnet in DOTNET_ROOT, PATH"), (("6.0.0",), "dotnet has 6")])
 def test_no_usable_dotnet_names_the_ways_out(
     payload_tree: Callable[[str], Path], tmp_path: Path, versions: tuple[str, ...], seen: str

@@ -38,6 +38,7 @@ UNTOLD = {
     "CACHE_VARIABLE": "a name in __all__",
     "MIRROR_VARIABLE": "a name in __all__",
     "OFFLINE_VARIABLE": "a name in __all__",
+    "VERSION_CODENAME": "a field of os-release",
     "HOST_GNU_TYPE": "a variable of the interpreter's makefile",
     "LC_ALL": "set for a second, different build only",
     "GITHUB_OUTPUT": "set by GitHub for its own steps",

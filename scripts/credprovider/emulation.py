@@ -80,6 +80,9 @@ def _qemu(_root: Path, scratch: Path, environ: dict[str, str]) -> _Made:
 
 def _foreign_packages(folder: Path, architecture: str, names: tuple[str, ...]) -> Path:
     """Download packages of another architecture with apt's own lists for it, and unpack them."""
+    if _system().get("ID") != "debian":
+        # Others keep the packages of other architectures on servers that apt was not told of.
+        raise Lacking(f"Debian, whose servers have {architecture} packages, too")
     for part in ("lists/partial", "cache/archives/partial", "root"):
         (folder / part).mkdir(parents=True)
     (folder / "status").touch()
@@ -225,8 +228,16 @@ def debian_mirror() -> list[str]:
 
 
 def _release() -> str:
-    lines = Path("/etc/os-release").read_text().splitlines()
-    return next((line.partition("=")[2].strip('"') for line in lines if line.startswith("VERSION_CODENAME=")), "stable")
+    """The Debian release to put up: this machine's own, else the stable one."""
+    system = _system()
+    return system.get("VERSION_CODENAME", "stable") if system.get("ID") == "debian" else "stable"
+
+
+def _system() -> dict[str, str]:
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}
 
 
 def _tool(name: str, package: str) -> str:

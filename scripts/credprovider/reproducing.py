@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -29,8 +30,7 @@ def check(request: Request, first: Sequence[Built], pythons: Sequence[str], say:
     Returns 0; raises ReproducibilityError naming the files that differ.
     """
     different: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="reproduce-") as name:
-        scratch = Path(name)
+    with _scratch() as scratch:
         tree = copy_tree(request.root, scratch / "another folder")
         for number, python in enumerate([sys.executable, *pythons]):
             own = builder(python, scratch / f"python-{number}") if number else python
@@ -41,6 +41,18 @@ def check(request: Request, first: Sequence[Built], pythons: Sequence[str], say:
         raise ReproducibilityError(f"not reproducible: {', '.join(sorted(set(different)))}; compare with diffoscope")
     say("reproducible: every digest is equal")
     return 0
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    try:
+        with tempfile.TemporaryDirectory(prefix="reproduce-") as name:
+            yield Path(name)
+    except OSError as error:
+        raise OutputError(
+            f"the build for comparison has no room in the temporary folder ({error.strerror or error}); "
+            "free space there, or let TMPDIR name a folder elsewhere"
+        ) from error
 
 
 def copy_tree(root: Path, into: Path) -> Path:
