@@ -7,6 +7,7 @@ same cache. A fresh machine fetches each of them once from its package index.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,12 @@ from credprovider.pin import Pin
 ROOT = Path(__file__).resolve().parent.parent
 # pip trusts what the machine trusts, and so must uv where it installs from the same index.
 os.environ.setdefault("UV_SYSTEM_CERTS", "true")
+CLIENT_ROW = "client"  # the property that a row of the table of clients is recorded under
+# What nohup, or a shell in the background, ignores, all children would ignore: none could be interrupted by a test.
+for _number, _action in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+    signal.signal(_number, _action)
+if sys.platform != "win32":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
@@ -88,3 +95,16 @@ def hatchling_build(target: str, into: Path, environ: dict[str, str], tree: Path
         pytest.fail(f"the build of a {target} failed with {done.returncode}:\n{done.stdout}{done.stderr}")
     (built,) = into.iterdir()
     return built
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests of the clients recorded, one row each, whichever process ran them."""
+    reports = [one for group in terminalreporter.stats.values() for one in group if hasattr(one, "user_properties")]
+    rows = [dict(value) for one in reports for name, value in one.user_properties if name == CLIENT_ROW]
+    if not rows:
+        return
+    lines = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    terminalreporter.section("clients")
+    for line in lines:
+        terminalreporter.line("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip())

@@ -106,8 +106,13 @@ def programs(wheel: Path, folder: Path) -> Path:
 
 
 def ended(client: subprocess.Popen[str], within: float = PATIENT) -> Ended:
-    """Wait for the end of `client`; raises subprocess.TimeoutExpired."""
-    out, err = client.communicate(timeout=within)
+    """Wait for the end of `client`; else kills it and raises subprocess.TimeoutExpired."""
+    try:
+        out, err = client.communicate(timeout=within)
+    except subprocess.TimeoutExpired:
+        client.kill()
+        client.communicate()
+        raise
     return Ended(client.returncode, out, err)
 
 

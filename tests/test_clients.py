@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,10 @@ from typing import Any, Callable, NamedTuple
 
 import pytest
 
-from tests import clients
+from tests import clients, conftest
 from tests.azure import AzureWorld, Feed
 from tests.clients import CLIENTS, Client, Job, Run
 
-# Where the table goes as JSON, beside the terminal.
-REPORT = "ARTIFACTS_KEYRING_CLIENT_REPORT"
 DECLARED = "ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS"
 ORGANISATIONS = ("org", "other")
 INDEX = "packages.example.test"  # a public index that is none of ours
@@ -137,16 +134,6 @@ def world() -> Iterator[AzureWorld]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def report(request: pytest.FixtureRequest) -> Iterator[list[dict[str, Any]]]:
-    """The rows of the table; printed after the last test of the session."""
-    rows: list[dict[str, Any]] = []
-    request.config.pluginmanager.register(_Table(rows))
-    yield rows
-    if path := os.environ.get(REPORT):
-        Path(path).write_text(json.dumps(rows, indent=1) + "\n")
-
-
 def stage(client: Client, scenario: Scenario, world: AzureWorld, signed_in: SignedIn, home: Path) -> list[Feed]:
     """Make `world` and the caches below `home` what the scenario says; its feeds."""
     if scenario.signed_in:
@@ -181,7 +168,7 @@ def test_client(
     world: AzureWorld,
     signed_in: SignedIn,
     environments: Mapping[str, Path],
-    report: list[dict[str, Any]],
+    record_property: Callable[[str, object], None],
     tmp_path: Path,
 ) -> None:
     home = tmp_path / "home"
@@ -191,7 +178,7 @@ def test_client(
         more["ARTIFACTS_KEYRING_HOSTS"] = feeds[0].host
     job = clients.job(tmp_path / "job", feeds, world.ca_file, environments[client.requirement], environments["uv"])
     result = Result(clients.run(client, world, home, job, more), job, world)
-    report.append(row(client, scenario, result))
+    record_property(conftest.CLIENT_ROW, row(client, scenario, result))
     print(result.run.output, *result.run.look_ups, *world.requests, sep="\n")  # pytest shows it if this fails
     check_outcome(client, scenario, result)
     check_effort(client, scenario, result)
@@ -308,7 +295,7 @@ def declare(world: AzureWorld, feeds: Sequence[Feed]) -> dict[str, str]:
 
 
 def row(client: Client, scenario: Scenario, result: Result) -> dict[str, Any]:
-    """A row of the report."""
+    """A row of the table that is printed after the last test."""
     return {
         "client": client.name,
         "scenario": scenario.name,
@@ -320,19 +307,3 @@ def row(client: Client, scenario: Scenario, result: Result) -> dict[str, Any]:
         "connections": result.world.connections,
         "seconds": round(result.run.seconds, 2),
     }
-
-
-class _Table:
-    """A pytest plugin that prints the report at the end."""
-
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        self._rows = rows
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self._rows:
-            return
-        lines = [list(self._rows[0]), *([str(value) for value in row.values()] for row in self._rows)]
-        widths = [max(map(len, column)) for column in zip(*lines)]
-        terminalreporter.section("clients")
-        for line in lines:
-            terminalreporter.line("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip())
