@@ -170,6 +170,8 @@ LINES = sorted({line for page in readme.PAGES for line in readme.commands(page) 
 @pytest.mark.parametrize("line", LINES)
 def test_every_option_exists(line: str) -> None:
     words = line.split()
+    if words[0] == "cibuildwheel":
+        pytest.importorskip("cibuildwheel", reason="cibuildwheel needs Python 3.11")
     text = usage(*command_of(words))
     for option in (word.partition("=")[0] for word in words if word.startswith("-") and word != "-m"):
         assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text), option
