@@ -270,8 +270,8 @@ def of_organisation(feed: Feed) -> Optional[Feed]:
     place = locate(address) if address is not None else None
     if address is None or place is None or not place.name:
         return None
-    place = place._replace(scope=place.scope[:-1], rest=())
-    return feed._replace(project=None, kind="index", url=_url(address, place, place.name or ""))
+    outside = place._replace(scope=place.scope[:-1], rest=())
+    return feed._replace(project=None, kind="index", url=_url(address, outside, place.name))
 
 
 def _scope(host: str, scope: list[str]) -> tuple[Optional[str], Optional[str], bool]:

@@ -110,6 +110,7 @@ def test_a_bare_host_is_known_and_names_nobody(service: str, end: str) -> None:
         ("pkgs.codedev.ms:65535", 65535, None),
         ("https://pkgs.dev.azure.com/_packaging/feed/pypi/simple/", None, None),
         ("https://pkgs.dev.azure.com/org/a/b/_packaging/feed/pypi/simple/", None, "org"),
+        ("https://org.pkgs.visualstudio.com/a/b/_packaging/feed/pypi/simple/", None, "org"),
     ],
 )
 def test_what_names_no_feed_is_a_host(service: str, port: int | None, organisation: str | None) -> None:
