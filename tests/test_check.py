@@ -73,7 +73,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["METADATA", "WHEEL", "RECORD", "entry_points.txt"])
-@pytest.mark.parametrize("data", [None, b"\xff\xfe\x00", b"Tag: x-y\n[[\n"])
+@pytest.mark.parametrize("data", [None, b"\xff\xfe\x00", b"Tag: x-y\n[[\n", b"x" * 200_000])
 def test_no_rule_falls_over_a_missing_or_senseless_file(
     wheel: Wheels, tmp_path: Path, name: str, data: Optional[bytes]
 ) -> None:

@@ -350,8 +350,10 @@ def test_a_container_without_the_token_in_it(
     token = desk.world.token("ORG")
     text = block("In containers", 0).text
     assert text.count("FROM python:3.13-slim") == 2
-    python = f"RUN {sys.base_prefix}/bin/python3 -m venv /python && /python/bin/pip install -q --upgrade pip"
-    text = text.replace("FROM python:3.13-slim AS build", f"FROM {BASE} AS build\n{python}\nENV PATH=/python/bin:$PATH")
+    given = f"ENV PIP_CERT={podman.BUNDLE} PIP_FIND_LINKS=/wheels PATH=/python/bin:$PATH"
+    # The oldest pip that knows the provider which the block names; a virtual environment may have an older one.
+    python = f"RUN {sys.base_prefix}/bin/python3 -m venv /python && python3 -m pip install -q 'pip>=23.1'"
+    text = text.replace("FROM python:3.13-slim AS build", f"FROM {BASE} AS build\n{given}\n{python}")
     text = text.replace("FROM python:3.13-slim", f"FROM {BASE}")
     reach = f"HTTPS_PROXY={desk.environ['HTTPS_PROXY']} PIP_CERT=/world/ca.pem PIP_CONFIG_FILE=/dev/null \\\n    "
     text = text.replace("PIP_NO_INPUT=1", f"{reach}PIP_NO_INPUT=1")
@@ -363,9 +365,8 @@ def test_a_container_without_the_token_in_it(
     assert command.startswith("docker build ")
     system = " ".join(f"-v {path}:{path}:ro" for path in SYSTEM)
     mounts = f"{system} -v {desk.world.ca_file.parent}:/world:ro -v {wheel('linux-x64').parent}:/wheels:ro"
-    options = f"-t localhost/shop {mounts} --env PIP_CERT={podman.BUNDLE} --env PIP_FIND_LINKS=/wheels"
     environ = {**os.environ, **containers}
-    bash(command.replace("docker build", f"podman build {options}"), context, environ)
+    bash(command.replace("docker build", f"podman build -t localhost/shop {mounts}"), context, environ)
     code = "import package; print(package.VERSION)"
     run = f"podman run --rm {system} localhost/shop {sys.base_prefix}/bin/python3 -c '{code}'"
     assert bash(run, context, environ).strip() == "1.0"

@@ -78,7 +78,7 @@ def _members(path: Path) -> Iterator[Raw]:
 
 def _target(path: Path) -> Target | None:
     """The target that the file's name claims: the first it names, so that a name with two is still looked into."""
-    platforms = path.name.removesuffix(".whl").rpartition("-")[2].split(".")
+    platforms = path.name.rpartition("-")[2].split(".")
     return next((target for target in TARGETS if target.tag in platforms), None)
 
 
@@ -121,7 +121,10 @@ def record(dist: Dist) -> Finding:
     text = dist.data(path)
     if text is None:
         return finding("", [f"{path} is missing"])
-    rows = [tuple(row) for row in csv.reader(io.StringIO(text.decode("utf-8", "replace")))]
+    try:
+        rows = [tuple(row) for row in csv.reader(io.StringIO(text.decode("utf-8", "replace")))]
+    except csv.Error as error:  # a field without end; before Python 3.11 also a NUL
+        return finding("", [f"{path} cannot be read: {error}"])
     wanted = {(m.path, f"sha256={_record_digest(m.sha256)}", str(m.size)) for m in dist.members if m.path != path}
     wanted.add((path, "", ""))
     faults = [f"RECORD says {','.join(row)}, which is not so" for row in sorted(set(rows) - wanted)]
