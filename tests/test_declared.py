@@ -59,7 +59,15 @@ def find(service: str, environ: dict[str, str], warn: Callable[[str], None] | No
 )
 @pytest.mark.parametrize(
     "endpoint",
-    [INDEX, INDEX[:-1], FEED, UPLOAD, f" {INDEX}\n", INDEX.replace("https://", "HTTPS://x@").replace("azure", "AZURE")],
+    [
+        INDEX,
+        INDEX[:-1],
+        INDEX.replace("pypi", "PyPI"),
+        FEED,
+        UPLOAD,
+        f" {INDEX}\n",
+        INDEX.replace("https://", "HTTPS://x@").replace("azure", "AZURE"),
+    ],
 )
 def test_every_spelling_meets_every_spelling(endpoint: str, service: str) -> None:
     assert find(service, external(endpoint)) == ("u0", "p0")
@@ -368,6 +376,60 @@ def test_a_bad_prefix_is_one_line_and_the_others_count() -> None:
     assert find(INDEX, prefixes("hunter2", ORGANISATION), lines.append) is not None
     (said,) = lines
     assert said.startswith(f"{PREFIX}: entry 1 is no URL") and "hunter2" not in said
+
+
+BROKEN = '{"endpointCredentials": [{"endpoint": "URL", "password": '
+
+
+@pytest.mark.parametrize("variable", [EXTERNAL, OLD_EXTERNAL, IDENTITY])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "https://tfs.example/",
+        "HTTPS://me:pw@TFS.Example/x",
+        "https://tfs.example",
+        "https://tfs.example?",
+        "//tfs.example#",
+    ],
+)
+def test_a_server_that_an_unreadable_declaration_spells_out_is_ours(variable: str, written: str) -> None:
+    """Else its users would never hear what is wrong."""
+    lines: list[str] = []
+    assert parse(SERVER, {variable: BROKEN.replace("URL", written)}) is not None
+    assert find(SERVER, {variable: BROKEN.replace("URL", written)}, lines.append) is None
+    assert [line.partition(" (")[0] for line in lines] == [f"{variable} is not valid JSON"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "https://tfs.example.evil/",
+        "https://my.tfs.example/",
+        "https://tfs.example:8443/",
+        "https://tfs-example/",
+        "https://evil/tfs.example/",
+        "tfs.example",
+    ],
+)
+def test_no_other_server_is(written: str) -> None:
+    assert parse(SERVER, {EXTERNAL: BROKEN.replace("URL", written)}) is None
+    # What can be read means what it says, and nothing beside it.
+    assert parse(SERVER, {EXTERNAL: json.dumps({"endpointCredentials": [], "see": "https://tfs.example/"})}) is None
+    assert parse(SERVER, {EXTERNAL: json.dumps({"endpointCredentials": [1], "see": "https://tfs.example/"})}) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [
+        ("tfs.example", external("https://TFS.Example/")[EXTERNAL]),
+        ("tfs.example", external("https://tfs.example/")[EXTERNAL].replace("tfs", "\\u0074fs")),
+        ("b\u00fccher.example", external("https://b\u00fccher.example/")[EXTERNAL]),
+        ("b\u00fccher.example", external("https://UE/")[EXTERNAL].replace("UE", "b\u00fccher.example")),
+    ],
+)
+@pytest.mark.parametrize("variable", [EXTERNAL, IDENTITY])
+def test_a_server_is_ours_however_its_declaration_writes_it(variable: str, host: str, text: str) -> None:
+    assert parse(f"https://{host}/tfs/Coll/_packaging/feed/pypi/simple/", {variable: text}) is not None
 
 
 def test_hosts() -> None:
