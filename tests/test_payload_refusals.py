@@ -79,7 +79,21 @@ def test_a_name_that_could_mean_something_else_is_refused(
     assert reason in refused(make(kind, tmp_path, [Item(name, b"x")], prefix), tree_of({"x": b"x"}))
 
 
-@pytest.mark.parametrize("name", ["console", "com10", "nul1", "a.b c", "auxiliary.dll", ".hidden", "é/ü", "a..b"])
+FOLDERS = ["/etc", "../x", "a\\b", "C:/x", "a//b", "x?y", "dots.", "con", "x" * 256, "a/" * 600 + "x"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", FOLDERS, ids=[ascii(name)[:24] for name in FOLDERS])
+def test_a_folder_has_to_have_such_a_name_as_files_have(name: str, kind: str, tmp_path: Path) -> None:
+    made = make(kind, tmp_path, [*files(GOOD), Item(name, type=tarfile.DIRTYPE)])
+    assert dict(NAMES).get(name, "the name ") in refused(made, TREE)
+
+
+LONGEST = ["/".join(["a" * 204] * 5), "a/" + "x" * 255]
+ORDINARY = ["console", "com10", "nul1", "a.b c", "auxiliary.dll", ".hidden", "é/ü", "a..b", *LONGEST]
+
+
+@pytest.mark.parametrize("name", ORDINARY, ids=[name[:24] for name in ORDINARY])
 def test_an_ordinary_name_is_not_refused(name: str, tmp_path: Path) -> None:
     for kind in KINDS:
         into = payload.unpack(make(kind, tmp_path, files({name: b"x"})), tree_of({name: b"x"}), tmp_path / "into")
@@ -128,6 +142,27 @@ def test_two_names_for_one_file_are_refused(
     assert reason in refused(make(kind, tmp_path, [Item(name, b"x") for name in names], prefix), tree)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("file", "folder", "reason"),
+    [("ab", "ab", "is there twice"), ("ab/x", "AB", "case does not count"), ("AB", "ab", "case does not count")],
+)
+def test_a_file_and_a_folder_of_one_name_are_refused(
+    file: str, folder: str, reason: str, kind: str, tmp_path: Path
+) -> None:
+    for order in (1, -1):
+        items = [Item(file, b"x"), Item(folder, type=tarfile.DIRTYPE)][::order]
+        (tmp_path / str(order)).mkdir()
+        assert reason in refused(make(kind, tmp_path / str(order), items), tree_of({file: b"x"}))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_that_is_told_of_twice_is_one(kind: str, tmp_path: Path) -> None:
+    folder = Item("ab", type=tarfile.DIRTYPE)
+    made = make(kind, tmp_path, [folder, Item("ab/x", b"x"), folder])
+    assert contents(payload.unpack(made, tree_of({"ab/x": b"x"}), tmp_path / "into")) == {"ab/x": b"x"}
+
+
 # --- kinds
 
 
@@ -168,6 +203,12 @@ def test_a_zip_member_compressed_by_another_method_is_refused(method: int, tmp_p
     assert "valid: stored, deflate" in refused(Made(tmp_path / "payload.zip", "zip"), TREE)
 
 
+def test_a_zip_member_without_a_mode_is_a_file(tmp_path: Path) -> None:
+    made = make("zip", tmp_path, files({"x": b"x"}))
+    patch_zip(made.path, -1, 38, bytes(4))  # as programs for Windows leave it
+    assert contents(payload.unpack(made, tree_of({"x": b"x"}), tmp_path / "into")) == {"x": b"x"}
+
+
 def test_a_zip_folder_with_content_is_refused(tmp_path: Path) -> None:
     assert "folder with content" in refused(make("zip", tmp_path, [Item("a", b"x", tarfile.DIRTYPE)]), TREE)
 
@@ -177,7 +218,31 @@ def test_a_kind_nobody_knows_is_refused(tmp_path: Path) -> None:
     assert "valid: tar.gz, zip" in refused(replace(made, kind="7z"), TREE)
 
 
+def test_what_an_archive_says_is_cut_and_made_printable() -> None:
+    assert members.line("a\nb\u202ec") == "a?b?c"
+    assert members.line("x" * 201) == "x" * 200
+    assert members.quoted("x" * 120) == repr("x" * 120)
+    assert members.quoted("\x1b" + "x" * 120) == repr("\x1b" + "x" * 116 + "...")
+
+
 # --- bounds
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_not_kept_may_be_so_many_members_and_no_more(kind: str, tmp_path: Path) -> None:
+    spare = [Item(f"f{number}", type=tarfile.DIRTYPE) for number in range(members.SPARE_MEMBERS + 1)]
+    made = make(kind, tmp_path, [*files(GOOD), *spare[1:]])
+    assert contents(payload.unpack(made, TREE, tmp_path / "into")) == GOOD
+    assert "more than 2000 members beside" in refused(make(kind, tmp_path, [*files(GOOD), *spare]), TREE)
+
+
+@pytest.mark.parametrize("size", [-512, -2048, -(1 << 40)])
+def test_a_member_that_points_backwards_is_refused(size: int, tmp_path: Path) -> None:
+    first, second = tarfile.TarInfo("x"), tarfile.TarInfo("y")
+    second.size = size
+    blocks = first.tobuf(tarfile.GNU_FORMAT) + second.tobuf(tarfile.GNU_FORMAT)
+    write_raw_tar(tmp_path / "payload.tar.gz", blocks + bytes(1024))
+    assert "points backwards" in refused(Made(tmp_path / "payload.tar.gz", "tar.gz"), TREE)
 
 
 @pytest.mark.parametrize("kind", KINDS)
