@@ -56,6 +56,7 @@ NAMES = [
     ("a\u202eb", "cannot be printed"),
     ("a//b", "empty part"),
     ("a/./b", "empty part"),
+    (".", "empty part"),
     ("ab:stream", "Windows does not allow"),
     ("a?b", "Windows does not allow"),
     ("dots./x", "ends in a dot or a space"),
@@ -65,6 +66,7 @@ NAMES = [
     ("Com1 .x", "names a device"),
     ("LPT\u00b9", "names a device"),
     ("a/" + "x" * 256, "longer than 255 bytes"),
+    ("\u00fc" * 128, "longer than 255 bytes"),
     ("a/" * 600 + "x", "longer than 1024 characters"),
 ]
 
