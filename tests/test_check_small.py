@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Optional
 
 import pytest
-from credprovider import embed, sdists, wheels
-from credprovider.inspection import NOT_CONCERNED, Dist, Finding
+from credprovider import embed, inspection, sdists, wheels
+from credprovider.inspection import NOT_CONCERNED, Dist, Finding, UnreadableError
 from credprovider.pin import render
 from credprovider.targets import TARGETS, by_key
 
@@ -45,6 +45,45 @@ def wheel(
 def metadata(**fields: str) -> bytes:
     told = {"Metadata-Version": "2.4", "Name": "artifacts-keyring", "Version": "1", **fields}
     return "".join(f"{name}: {text}\n" for name, text in told.items()).encode()
+
+
+# --- what cannot be read
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "reason"),
+    [
+        (6, b"\x01\x00", "encrypted"),
+        (8, b"\x63\x00", "compression method"),
+        (8, b"\x08\x00", "Error -3"),
+    ],
+    ids=["encrypted", "compressed by an unknown method", "no deflated data"],
+)
+def test_a_member_that_cannot_be_read_makes_the_file_unreadable(
+    tmp_path: Path, offset: int, value: bytes, reason: str
+) -> None:
+    wheel(tmp_path, {"a": b"\xff" * 40})
+    patch_zip(tmp_path / INFO, offset, offset + 2, value)
+    with pytest.raises(UnreadableError, match=f"{INFO} cannot be read: .*{reason}"):
+        wheels.open_wheel(tmp_path / INFO, reference())
+
+
+def test_an_end_too_early_has_its_reason_too(tmp_path: Path) -> None:
+    wheel(tmp_path, {"a": b"a" * 40})
+    for local, central, value in ((18, 20, 400), (22, 24, 400)):
+        patch_zip(tmp_path / INFO, local, central, value.to_bytes(4, "little"))
+    with pytest.raises(UnreadableError, match="cannot be read: [^;]{8,}; build it again"):
+        wheels.open_wheel(tmp_path / INFO, reference())
+
+
+def test_without_our_licence_there_is_nothing_to_hold_a_file_against(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableError, match="LICENSE of .* cannot be read: No such file .*; restore it from git"):
+        inspection.reference(tmp_path)
+
+
+def test_a_rule_that_does_not_concern_a_file_neither_holds_nor_is_broken() -> None:
+    assert (NOT_CONCERNED.applies, NOT_CONCERNED.faults) == (False, ())
+    assert Finding("figures").applies
 
 
 # --- names of a wheel's members

@@ -168,7 +168,7 @@ def read(path: Path, open_members: Callable[[Path], Iterator[Raw]]) -> tuple[Mem
     try:
         return tuple(_bounded(path, open_members(path)))
     except _READ_ERRORS as error:
-        raise UnreadableError(f"{path} cannot be read: {error or type(error).__name__}; build it again") from error
+        raise UnreadableError(f"{path} cannot be read: {str(error) or type(error).__name__}; build it again") from error
 
 
 def _bounded(path: Path, raws: Iterator[Raw]) -> Iterator[Member]:
