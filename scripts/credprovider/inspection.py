@@ -29,7 +29,7 @@ SIZE_LIMIT = 100 * 1024 * 1024
 _BYTES_LIMIT = 300_000_000
 # Longer texts do not exist outside the payload; what is longer is not kept.
 _KEPT_BYTES = 1_000_000
-_READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, NotImplementedError, RuntimeError)
+_READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, RuntimeError)
 
 
 class UnreadableError(BuildError):
