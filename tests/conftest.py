@@ -99,7 +99,7 @@ def hatchling_build(target: str, into: Path, environ: dict[str, str], tree: Path
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what the tests of the clients recorded, one row each, whichever process ran them."""
-    reports = [one for group in terminalreporter.stats.values() for one in group if hasattr(one, "user_properties")]
+    reports = [one for group in terminalreporter.stats.values() for one in group if getattr(one, "when", "") == "call"]
     rows = [dict(value) for one in reports for name, value in one.user_properties if name == CLIENT_ROW]
     if not rows:
         return
