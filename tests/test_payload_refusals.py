@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import re
+import sys
 import tarfile
 import tracemalloc
 import zipfile
@@ -244,7 +245,9 @@ def test_a_member_that_points_backwards_is_refused(size: int, tmp_path: Path) ->
     second.size = size
     blocks = first.tobuf(tarfile.GNU_FORMAT) + second.tobuf(tarfile.GNU_FORMAT)
     write_raw_tar(tmp_path / "payload.tar.gz", blocks + bytes(1024))
-    assert "points backwards" in refused(Made(tmp_path / "payload.tar.gz", "tar.gz"), TREE)
+    # Python 3.15 takes such a header for the end; earlier ones go where it says.
+    reason = "no member stands after" if sys.version_info >= (3, 15) else "points backwards"
+    assert reason in refused(Made(tmp_path / "payload.tar.gz", "tar.gz"), TREE)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -295,7 +298,8 @@ def test_a_header_of_any_size_is_not_read_into_memory(type_: bytes, tmp_path: Pa
     write_raw_tar(tmp_path / "payload.tar.gz", info.tobuf(tarfile.GNU_FORMAT) + bytes(info.size))
     with peak() as most:
         reason = refused(Made(tmp_path / "payload.tar.gz", "tar.gz"), replace(TREE, bytes=100 << 20))
-    assert "a header of 41943040 bytes" in reason
+    # Python 3.15 asks for the first MB of it, earlier ones for the whole at once.
+    assert re.search("a header of (41943040|1048576) bytes; at most 262144 are taken", reason)
     assert most[0] < 10 << 20
 
 

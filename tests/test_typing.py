@@ -101,7 +101,7 @@ def test_a_users_script_is_clean_under_mypy(installed: Installed, script: Path) 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("version", ["3.9", "3.13"])
+@pytest.mark.parametrize("version", ["3.9", "3.15"])
 def test_a_users_script_is_clean_under_pyright(installed: Installed, script: Path, version: str) -> None:
     done = pyright(installed, script, "--pythonversion", version)
     assert "0 errors, 0 warnings" in done.stdout, done.stdout + done.stderr
