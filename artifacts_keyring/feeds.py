@@ -122,7 +122,17 @@ def _ambiguous(authority: str) -> bool:
     # Some clients end the authority at a backslash, drop blanks and control characters, or refuse brackets
     # in the user part; others do not.
     user = authority.rpartition("@")[0]
-    return not authority.isprintable() or any(sign in authority for sign in "\\ ") or "[" in user or "]" in user
+    if not authority.isprintable() or any(sign in authority for sign in "\\ ") or "[" in user or "]" in user:
+        return True
+    return not user.isascii() and _hides_a_delimiter(user)
+
+
+def _hides_a_delimiter(user: str) -> bool:
+    # urllib refuses what Unicode's compatibility forms turn into one, as the wide slash U+FF0F.
+    from unicodedata import normalize
+
+    normal = normalize("NFKC", user.replace("@", "").replace(":", ""))
+    return any(sign in normal for sign in "/?#@:")
 
 
 def _is_control(sign: str) -> bool:
