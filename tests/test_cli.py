@@ -134,7 +134,7 @@ def test_doctor_finds_a_changed_payload(tmp_path: Path, wheel: Callable[[str], P
     with zipfile.ZipFile(wheel("linux-x64")) as archive:
         archive.extractall(tmp_path)
     changed = tmp_path / "artifacts_keyring" / "bin" / "LICENSE"
-    command = [sys.executable, "-c", "from artifacts_keyring import doctor; print(doctor._integrity({}).ok)"]
+    command = [sys.executable, "-c", "from artifacts_keyring.cli import doctor; print(doctor._integrity({}).ok)"]
     environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
     seen = []
     for text in (changed.read_bytes(), b"changed"):
@@ -150,9 +150,7 @@ def test_marks_and_colours_fit_the_terminal(desk: Desk) -> None:
 
 
 def test_the_command_line_imports_nothing_heavy_until_used() -> None:
-    code = (
-        "import sys, artifacts_keyring.cli; print(sorted({'httpx', 'keyring', 'subprocess', 'ssl'} & set(sys.modules)))"
-    )
+    code = "import sys, artifacts_keyring.cli.main; print(sorted({'httpx', 'keyring', 'subprocess', 'ssl'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -23,7 +23,7 @@ else:
 
 README = readme.read("README.md")
 TABLE = targets.TARGETS
-SOURCES = [*(ROOT / "artifacts_keyring").glob("*.py"), *(ROOT / "scripts").rglob("*.py")]
+SOURCES = [*(ROOT / "artifacts_keyring").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]
 # The provider's names beside what of them is one word or has a bracket: a shape that nothing else in the code has.
 SHAPE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Za-z0-9]+)+|PATH|HOME|CI|DISPLAY|SESSIONNAME|USERPROFILE|LOCALAPPDATA|NETRC")
 
@@ -185,7 +185,7 @@ def test_every_command_is_told_of() -> None:
 
 
 def test_exit_codes_are_told() -> None:
-    cli = (ROOT / "artifacts_keyring" / "cli.py").read_text(encoding="utf-8")
+    cli = (ROOT / "artifacts_keyring" / "cli" / "main.py").read_text(encoding="utf-8")
     assert "OK, FAILED, USAGE = 0, 1, 2" in cli
     assert "They end with 0 when it is done, 1 when not (a line says why), 2 for bad input." in README
 

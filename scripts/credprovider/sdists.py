@@ -35,10 +35,7 @@ _REQUIRED = (
     "README.md",
     pin.LOCK_NAME,
     *(f"{PACKAGE}/{name}" for name in MODULES),
-    *(
-        f"scripts/credprovider/{name}.py"
-        for name in ("__init__", "embed", "errors", "payload", "pin", "sbom", "targets")
-    ),
+    *(f"scripts/credprovider/{path.name}" for path in sorted(Path(__file__).parent.glob("*.py"))),
 )
 # What may come with it: sources, and what tests and benchmarks read.
 _ALLOWED = re.compile(

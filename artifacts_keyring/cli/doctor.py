@@ -14,10 +14,10 @@ from ctypes.util import find_library
 from pathlib import Path
 from typing import NamedTuple, Optional, TextIO
 
-from . import __version__, dotnet, log, provider, trust
-from .variables import CREDENTIALPROVIDER_PATH, EXTERNAL_ENDPOINTS, VARIABLES
+from .. import __version__, dotnet, log, provider, trust
+from ..variables import CREDENTIALPROVIDER_PATH, EXTERNAL_ENDPOINTS, VARIABLES
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parent.parent
 _PROVIDER_PREFIXES = ("ARTIFACTS_CREDENTIALPROVIDER_", "VSS_NUGET_", "NUGET_CREDENTIALPROVIDER_")
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
 # Values of these hold credentials as a whole.
@@ -162,7 +162,7 @@ def _in_force(environ: Mapping[str, str]) -> Iterator[str]:
 def _backend() -> Check:
     from keyring import backend
 
-    from .backend import ArtifactsKeyringBackend
+    from ..backend import ArtifactsKeyringBackend
 
     seen = any(isinstance(one, ArtifactsKeyringBackend) for one in backend.get_all_keyring())
     step = "reinstall artifacts-keyring with the Python that keyring runs on"
@@ -218,7 +218,7 @@ def _pip() -> str:
 
 
 def _look_up(environ: Mapping[str, str], url: str) -> Check:
-    from . import lookup
+    from .. import lookup
 
     shown = provider.without_user(url)
     try:

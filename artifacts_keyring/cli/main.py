@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
-from . import __version__
+from .. import __version__
 
 OK, FAILED, USAGE = 0, 1, 2
 
@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _login(options: argparse.Namespace) -> int:
-    from . import feeds, lookup
+    from .. import feeds, lookup
 
     feed = feeds.parse(options.url, os.environ)
     if feed is None or feed.kind == "host":
@@ -60,7 +60,7 @@ def _login(options: argparse.Namespace) -> int:
 
 
 def _kept() -> str:
-    from . import caches
+    from .. import caches
 
     places = [cache.path for cache in caches.locate(os.environ) if cache.kind == caches.SESSIONS]
     if any(place.is_file() for place in places):
@@ -69,7 +69,7 @@ def _kept() -> str:
 
 
 def _logout(options: argparse.Namespace) -> int:
-    from . import caches
+    from .. import caches
 
     outcomes = list(caches.clear(os.environ, dry_run=options.dry_run))
     for outcome in outcomes:
@@ -78,7 +78,8 @@ def _logout(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from . import doctor, feeds
+    from .. import feeds
+    from . import doctor
 
     if options.url and feeds.parse(options.url, os.environ) is None:
         return _no_feed(options.url)
@@ -89,7 +90,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _no_feed(url: str) -> int:
-    from .provider import without_user
+    from ..provider import without_user
 
     return _fail(
         f"{without_user(url)} is no feed that this backend knows; valid: "
