@@ -150,7 +150,8 @@ def test_marks_and_colours_fit_the_terminal(desk: Desk) -> None:
 
 
 def test_the_command_line_imports_nothing_heavy_until_used() -> None:
-    code = "import sys, artifacts_keyring.cli.main; print(sorted({'httpx', 'keyring', 'subprocess', 'ssl'} & set(sys.modules)))"
+    heavy = {"httpx", "keyring", "subprocess", "ssl"}
+    code = f"import sys, artifacts_keyring.cli.main; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
