@@ -5,12 +5,12 @@ from __future__ import annotations
 TYPE_CHECKING = False  # typing is not worth importing here
 if TYPE_CHECKING:
     from .backend import ArtifactsKeyringBackend
-    from .provider import CredentialProvider
+    from .plugin import CredentialProvider
 
 __all__ = ["ArtifactsKeyringBackend", "CredentialProvider", "__version__"]
 __version__ = "3.0.0"
 
-_HOMES = {"ArtifactsKeyringBackend": "backend", "CredentialProvider": "provider"}
+_HOMES = {"ArtifactsKeyringBackend": "backend", "CredentialProvider": "plugin"}
 
 
 def __getattr__(name: str) -> object:

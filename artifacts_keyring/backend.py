@@ -17,6 +17,14 @@ class ArtifactsKeyringBackend(KeyringBackend):
 
     # Above the platform's own stores (at most 5), below keyring's chainer (10).
     priority = 9.9
+    # What the predecessor of this package called the ends of its hosts; feeds.py decides.
+    SUPPORTED_NETLOC = (
+        "pkgs.dev.azure.com",
+        "pkgs.visualstudio.com",
+        "pkgs.codedev.ms",
+        "pkgs.codeapp.ms",
+        "pkgs.vsts.me",
+    )
 
     def __init__(self) -> None:
         """Set nothing up; keyring's own has no annotations, which strict type checkers hold against callers."""

@@ -328,17 +328,3 @@ def _silent_death(environ: Mapping[str, str]) -> ProviderError:
         return ProviderError(f"{what}HOME={home} is not a folder that you may write to, set HOME to one")
     guess = f"its folder {shared} or HOME cannot be written, or the host of the feed cannot be reached; {_CHECK}"
     return ProviderError(what + guess, silent=True)
-
-
-class CredentialProvider:
-    """What the predecessor of this package offered; kept for those who call it."""
-
-    def get_credentials(self, url: str) -> tuple[Optional[str], Optional[str]]:
-        """(user name, password) for a feed's URL, through the provider; (None, None) where there is none.
-
-        Says on stderr what failed; never raises.
-        """
-        from .lookup import look_up
-
-        found = look_up(url, None, os.environ, declared_too=False)
-        return (found.username, found.password) if found else (None, None)

@@ -16,8 +16,9 @@ from keyring.backend import KeyringBackend
 from keyring.backends.chainer import ChainerBackend
 
 import artifacts_keyring
-from artifacts_keyring import lookup
+from artifacts_keyring import feeds, lookup
 from artifacts_keyring.backend import ArtifactsKeyringBackend
+from artifacts_keyring.plugin import CredentialProvider
 from tests.azure import AzureWorld, Feed
 from tests.conftest import ROOT
 
@@ -165,6 +166,18 @@ def test_priority_is_above_every_store_and_below_the_chainer() -> None:
     assert artifacts_keyring.ArtifactsKeyringBackend is ArtifactsKeyringBackend
     assert isinstance(backend(), KeyringBackend)
     assert ChainerBackend.priority > ArtifactsKeyringBackend.priority or len(list(ChainerBackend.backends)) < 2
+
+
+def test_the_predecessors_names_are_where_they_were(here: Set) -> None:
+    assert CredentialProvider is artifacts_keyring.CredentialProvider
+    assert CredentialProvider().get_credentials(here.feed.url) == (USER, here.token)
+    assert CredentialProvider().get_credentials("https://example.test/simple/") == (None, None)
+
+
+def test_the_predecessors_hosts_are_those_that_are_answered_for() -> None:
+    supported = ArtifactsKeyringBackend.SUPPORTED_NETLOC
+    assert set(supported) == {*feeds.SHARED_HOSTS, *(host[1:] for host in feeds.ORGANISATION_HOSTS)}
+    assert "org.pkgs.visualstudio.com".endswith(supported)
 
 
 def test_a_warning_or_line_of_ours_never_gets_to_stdout(

@@ -58,6 +58,10 @@ def test_importing_the_package_imports_nothing() -> None:
     assert added("import artifacts_keyring") == {"artifacts_keyring"}
 
 
+def test_importing_the_predecessors_module_imports_nothing() -> None:
+    assert added("import artifacts_keyring.plugin") == {"artifacts_keyring", "artifacts_keyring.plugin"}
+
+
 def test_importing_the_backend_imports_nothing_beyond_keyring() -> None:
     assert added("import artifacts_keyring.backend") == {"artifacts_keyring", "artifacts_keyring.backend"}
 
