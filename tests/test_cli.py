@@ -134,7 +134,8 @@ def test_doctor_finds_a_changed_payload(tmp_path: Path, wheel: Callable[[str], P
     with zipfile.ZipFile(wheel("linux-x64")) as archive:
         archive.extractall(tmp_path)
     changed = tmp_path / "artifacts_keyring" / "bin" / "LICENSE"
-    command = [sys.executable, "-c", "from artifacts_keyring.cli import doctor; print(doctor._integrity({}).ok)"]
+    code = "from artifacts_keyring.cli.installation import integrity; print(integrity({}).ok)"
+    command = [sys.executable, "-c", code]
     environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
     seen = []
     for text in (changed.read_bytes(), b"changed"):
