@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .variables import LOG_PATH
 
@@ -28,15 +28,73 @@ _RULES = (
     _Rule(re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/_=.-]{8,}"), rf"\1 {HIDDEN}"),
     _Rule(re.compile(r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+)*"), HIDDEN),
 )
+# Words of an answer that is none; the names of its fields are no secret.
+_WORDS = re.compile(r"""[^\s\\"'{}()<>\[\],;:=]{4,}""")
+_FIELDS = {"Username", "Password"}
+_MOST_OBJECTS = 64
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """*text* without the given secrets and without what looks like one."""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
+    for spelled in sorted({one for secret in secrets if secret for one in _spellings(secret)}, key=len, reverse=True):
+        text = text.replace(spelled, HIDDEN)
     for rule in _RULES:
         text = rule.pattern.sub(rule.shown, text)
     return text
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """*secret* as it stands, in JSON, in a URL, and in base64."""
+    import base64
+    import json
+    from urllib.parse import quote
+
+    raw = secret.encode("utf-8", "surrogatepass")
+    yield secret
+    yield from (json.dumps(secret, ensure_ascii=only)[1:-1] for only in (True, False))
+    yield from (quote(raw, safe=kept) for kept in ("", "/"))
+    yield base64.b64encode(raw).decode().rstrip("=")
+
+
+def without_answer(stderr: str, stdout: bytes) -> str:
+    """A provider's *stderr*, redacted, and without what it wrote on stdout.
+
+    That is the password of a usable answer. Of anything else (a provider of one's own may print what it likes) it is
+    every word that is long enough to be a secret.
+    """
+    text = stdout.decode("utf-8-sig", "replace")
+    values = list(_objects(text))
+    if len(values) == 1 and isinstance(values[0].get("Password"), str):
+        return redact(stderr, [values[0]["Password"]])
+    said = " ".join((text, *(one for value in values for one in _texts(value))))
+    words = {one for word in _WORDS.findall(said) for one in _spellings(word)} - _FIELDS
+    return _WORDS.sub(lambda match: HIDDEN if match[0] in words else match[0], redact(stderr, _texts(values)))
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects in *text*, whatever stands between them."""
+    import json
+
+    position = 0
+    for _ in range(_MOST_OBJECTS):
+        position = text.find("{", position)
+        if position < 0:
+            return
+        try:
+            value, position = json.JSONDecoder(strict=False).raw_decode(text, position)
+        except (ValueError, RecursionError):
+            position += 1
+        else:
+            yield value
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every string in a JSON value, but the names of fields."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
 
 
 def write(environ: Mapping[str, str], text: str, secrets: Iterable[str] = ()) -> None:

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -41,6 +42,7 @@ _SIGN_IN_CACHE = (
 )
 # Files that pip, requests and curl take authorities from; .NET on Linux knows only SSL_CERT_FILE.
 _CA_FILES = ("REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
+_BREATH = 0.2  # seconds that a prompt may come later
 
 
 class ProviderError(Exception):
@@ -189,10 +191,12 @@ class Run:
         command = command_line(program, query, console.has_display(environ))
         log.write(environ, "run " + " ".join(command))
         self._deadline = time.monotonic() + query.timeout
+        self._show, self._started = show, threading.Event()
         try:
-            self._child = child.Child(command, child_environ(environ), show)
+            self._child = child.Child(command, child_environ(environ), self._prompt if query.interactive else _hold)
         except OSError as error:
             raise ProviderError(_not_started(program, error)) from error
+        self._started.set()
 
     def __enter__(self) -> Run:
         return self
@@ -201,6 +205,12 @@ class Run:
         self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         self._child.stop()
+
+    def _prompt(self, data: bytes) -> None:
+        """Show stderr as good as at once, without what stdout says in the same breath."""
+        self._started.wait(_BREATH)
+        said = self._child.heard(time.monotonic() + _BREATH)
+        self._show(log.without_answer(data.decode("utf-8", "surrogateescape"), said).encode("utf-8", "surrogateescape"))
 
     def first_words(self) -> Optional[Credential]:
         """The credential as soon as it has been said; None: not yet, or none. Only reply() is the answer.
@@ -215,8 +225,11 @@ class Run:
     def reply(self) -> Reply:
         """Wait for its end and read its answer. Raises ProviderError."""
         output = self._child.wait(self._deadline)
-        stderr = output.stderr.decode("utf-8", "replace")
+        stderr = log.without_answer(output.stderr.decode("utf-8", "replace"), output.stdout)
         log.write(self._environ, f"exit code {output.code}\n{stderr}")
+        if not self._query.interactive:
+            # Not as it comes: only now is it known what must not be shown, and there is nothing to be answered.
+            self._show(stderr.encode("utf-8", "replace"))
         if output.overflow:
             raise ProviderError(
                 f"the credential provider wrote more than {child.STDOUT_LIMIT} bytes as its answer: {_CHECK}"
@@ -234,6 +247,10 @@ class Run:
         what = f"no answer for {without_user(self._query.url)} within {self._query.timeout:.3g} s"
         next_step = f"({reason})" if reason else "check network and proxy, or raise ARTIFACTS_KEYRING_TIMEOUT"
         return f"the credential provider gave {what}: {next_step}"
+
+
+def _hold(_data: bytes) -> None:
+    """Nothing: what it says is kept for the end."""
 
 
 _CHECK = "check it with `python -m artifacts_keyring doctor`"

@@ -60,8 +60,9 @@ def _runs(program: provider.Program, environ: Mapping[str, str]) -> Check:
     version = re.search(rb"Command-line v(\d[\w.]*)", done.stderr)
     if version and b"doctor" in done.stdout:
         return Check("provider runs", True, f"version {version[1].decode()}")
-    words = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-    said = words[0] if words else "it said nothing"
+    # Never its stdout, which is where a password is; nor a stderr that repeats one.
+    words = log.without_answer(done.stderr.decode(errors="replace"), done.stdout).strip().splitlines()
+    said = words[0] if words else "it said nothing on stderr"
     return Check("provider runs", False, f"exit code {done.returncode}: {said}", "see the lines on libraries below")
 
 
