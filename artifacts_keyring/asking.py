@@ -129,7 +129,7 @@ def _heard(session: _Session, answering: _Answering, status: Optional[Status]) -
     try:
         return answering.reply()
     except ProviderError as error:
-        # A host beyond Azure's own that cannot be reached kills the provider without a word (azure.md, 11).
+        # A host beyond Azure's own that cannot be reached kills the provider without a word (docs/sign-in.md, 4 (11)).
         if error.silent and status is not None and status.unreachable:
             raise NoCredential(_cut_off(session, status.detail)) from error
         raise

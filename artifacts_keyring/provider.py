@@ -25,8 +25,8 @@ _INSIDE = Path("plugins", "netcore", NAME)
 _LAUNCHER = f"{NAME}.exe" if sys.platform == "win32" else NAME
 _WRONG_MACHINE = (errno.ENOEXEC, 193, 216)  # the latter two are Windows' error numbers for the same
 # What the child gets unless the user set it (any of the names, the first is set). Measured: without libicu
-# .NET dies at once (provider.md); its debugger's pipes and socket stay in the temp folder when the process is
-# ended from outside; Linux has no broker, asking for it costs a second time-out (azure.md, 10).
+# .NET dies at once (docs/provider.md); its debugger's pipes and socket stay in the temp folder when the process is
+# ended from outside; Linux has no broker, asking for it costs a second time-out (docs/sign-in.md, 4 (10)).
 _DEFAULTS = (
     (("DOTNET_EnableDiagnostics", "COMPlus_EnableDiagnostics"), "0"),
     (("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT",), "1"),
@@ -334,7 +334,7 @@ def _died(code: int, stderr: str, environ: Mapping[str, str]) -> ProviderError:
 
 
 def _silent_death(environ: Mapping[str, str]) -> ProviderError:
-    """Which of the known reasons for exit code 255 it was, as far as can be seen (azure.md, 11)."""
+    """Which of the known reasons for exit code 255 it was, as far as can be seen (docs/sign-in.md, 4 (11))."""
     import tempfile
 
     what = "the credential provider died without a word (exit code 255): "
