@@ -108,7 +108,7 @@ def _clear_keychain(dry_run: bool) -> Outcome:
     what = f"{KEYCHAIN_SERVICE}, account {KEYCHAIN_ACCOUNT}"
     if dry_run:
         return Outcome(f"identity: would remove {what} from the keychain", True)
-    command = ["security", "delete-generic-password", "-s", KEYCHAIN_SERVICE, "-a", KEYCHAIN_ACCOUNT]
+    command = ["/usr/bin/security", "delete-generic-password", "-s", KEYCHAIN_SERVICE, "-a", KEYCHAIN_ACCOUNT]
     try:
         code = subprocess.run(command, capture_output=True, timeout=30, check=False).returncode
     except (OSError, subprocess.TimeoutExpired):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Optional
+
+from . import programs
 
 MINIMUM = 8  # the provider's runtimeconfig.json: net8.0, rollForward Major
 _NAME = "dotnet.exe" if sys.platform == "win32" else "dotnet"
@@ -41,9 +42,9 @@ def find(environ: Mapping[str, str]) -> Optional[Path]:
 def candidates(environ: Mapping[str, str]) -> list[Runtime]:
     """Every `dotnet` in the places that are looked at, those of known version first."""
     seen: dict[Path, Runtime] = {}
-    for path in _places(environ):
+    for path in filter(Path.is_absolute, _places(environ)):  # a variable, too, may lead into the current folder
         real = path.resolve()
-        if real not in seen and real.is_file() and os.access(real, os.X_OK):
+        if real not in seen and programs.is_program(real):
             seen[real] = Runtime(path, _majors(real.parent))
     return sorted(seen.values(), key=lambda runtime: runtime.majors is None)
 
@@ -52,11 +53,7 @@ def _places(environ: Mapping[str, str]) -> Iterator[Path]:
     for variable in ("DOTNET_ROOT", "DOTNET_ROOT_X64", "DOTNET_ROOT_ARM64", "DOTNET_ROOT(x86)"):
         if environ.get(variable):
             yield Path(environ[variable]) / _NAME
-    for entry in environ.get("PATH", os.defpath).split(os.pathsep):
-        # Not shutil.which: it looks into the current folder, on Windows even unasked, and a checkout
-        # that pip happens to run in must not choose the program that gets to see credentials.
-        if Path(entry).is_absolute():
-            yield Path(entry) / _NAME
+    yield from programs.found(_NAME, environ)
     for folder in _usual(environ):
         yield folder / _NAME
 

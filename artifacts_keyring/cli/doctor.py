@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Optional, TextIO
 
-from .. import log, provider
+from .. import log, programs, provider
 from . import installation
 from .check import PATIENCE, Check
 
@@ -38,12 +37,13 @@ def _backend() -> Check:
 
 
 def _command(environ: Mapping[str, str]) -> Check:
-    found = shutil.which("keyring", path=environ.get("PATH", os.defpath))
-    if found is None:
+    program = programs.find("keyring", environ)
+    if program is None:
         return Check("keyring on PATH", None, "none; clients that run `keyring` (uv, pip's subprocess) need one")
+    found = str(program)
     scripts = Path(sys.prefix) / ("Scripts" if os.name == "nt" else "bin")
     # A tool installer puts a link on PATH, and a link to the interpreter into the environment: look at both ends.
-    if scripts.resolve() in (Path(found).parent.resolve(), Path(found).resolve().parent):
+    if scripts.resolve() in (program.parent.resolve(), program.resolve().parent):
         return Check("keyring on PATH", True, found)
     if "artifacts_keyring" in _backends(found, environ):
         return Check("keyring on PATH", True, f"{found}, another environment with this backend in it")
@@ -78,7 +78,8 @@ def _clients(environ: Mapping[str, str]) -> Iterator[Check]:
 def _pip() -> str:
     command = [sys.executable, "-m", "pip", "config", "get", "global.keyring-provider"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        # Elsewhere: -m looks into the current folder first, and what it finds there would see every variable.
+        done = subprocess.run(command, cwd=sys.prefix, capture_output=True, text=True, timeout=PATIENCE, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return "does not answer"
     value = os.environ.get("PIP_KEYRING_PROVIDER") or done.stdout.strip()

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from ctypes.util import find_library
+from ctypes import CDLL
 from pathlib import Path
 
 from .. import __version__, dotnet, log, provider, trust
@@ -22,6 +22,7 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", 
 _SECRET = re.compile(r"ENDPOINTS|TOKEN|PASSWORD|SECRET", re.IGNORECASE)
 _NOWHERE = "https://pkgs.dev.azure.com/doctor/_packaging/doctor/pypi/simple/"
 _DECLARED = json.dumps({"endpointCredentials": [{"endpoint": _NOWHERE, "username": "doctor", "password": "doctor"}]})
+_OPENSSL = ("libssl.so.3", "libssl.so.1.1", "libssl.so.1.0.2")  # what .NET 8 looks for
 
 
 def version() -> Check:
@@ -101,17 +102,24 @@ def _file_digest(path: Path) -> str:
 
 def libraries(environ: Mapping[str, str]) -> Iterator[Check]:
     if sys.platform.startswith("linux"):
-        openssl = find_library("ssl")
+        openssl = next(filter(_loads, _OPENSSL), None)
         step = "install the distribution's OpenSSL library (libssl3, openssl-libs or the like)"
         yield Check("OpenSSL", openssl is not None, openssl or "libssl not found", "" if openssl else step)
-        icu = find_library("icuuc")
-        yield Check("libicu", None, icu or "not found, and not needed: the provider is started without it")
     runtimes = dotnet.candidates(environ)
     found = ", ".join(f"{runtime.path} {runtime.majors or 'of unknown version'}" for runtime in runtimes)
     needed = any((_PACKAGE / "bin").rglob("runtimes"))
     fits = any(runtime.fits for runtime in runtimes)
     step = f"install a .NET runtime {dotnet.MINIMUM} or newer, or a platform wheel of artifacts-keyring"
     yield Check("dotnet", fits if needed else None, found or "none found", "" if fits or not needed else step)
+
+
+def _loads(library: str) -> bool:
+    # Not ctypes.util.find_library: it runs the ldconfig, gcc and ld that PATH leads to, be it into the current folder.
+    try:
+        CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def surroundings(environ: Mapping[str, str]) -> Iterator[Check]:
