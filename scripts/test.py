@@ -1,9 +1,16 @@
-"""Run all tests from nothing: `python scripts/test.py`, or some: `python scripts/test.py [pytest arguments]`."""
+"""Run all tests from nothing: `python scripts/test.py`, or some: `python scripts/test.py [pytest arguments]`.
+
+With `--windows` before the arguments, on a Windows Python on this Linux machine (scripts/credprovider/windows.py).
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
+import threading
+from pathlib import Path
 
 import environment
 
@@ -12,11 +19,45 @@ import environment
 ALL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
 
 
+# What stands still there for so long is ended.
+WINDOWS_SECONDS = 1500.0
+
+
 def main() -> int:
     """pytest's exit code."""
-    environment.ensure("pytest", "xdist", "hypothesis", "trustme", "lief", "mypy")
-    pytest = [sys.executable, "-m", "pytest", *(sys.argv[1:] or ALL)]
+    arguments = sys.argv[1:]
+    environment.ensure("pytest", "xdist", "hypothesis", "trustme", "lief", "mypy", "uv")
+    if arguments[:1] == ["--windows"]:
+        return on_windows(arguments[1:] or list(ALL))
+    pytest = [sys.executable, "-m", "pytest", *(arguments or ALL)]
     return subprocess.run(pytest, cwd=environment.ROOT, check=False).returncode
+
+
+def on_windows(arguments: list[str]) -> int:
+    """pytest's exit code on a Windows Python, whose pip installs from what was downloaded here."""
+    from credprovider import cache, pin, sources, windows
+
+    lock = pin.load(environment.ROOT / pin.LOCK_NAME)
+    for target in lock.targets.values():
+        sources.obtain(lock, target, sources.Settings.from_environ(os.environ), print)
+    with tempfile.TemporaryDirectory(prefix="windows-") as name, windows.machine(Path(name), print) as system:
+        (Path(name) / "temp").mkdir()
+        environ = {
+            **dict.fromkeys(("TEMP", "TMP"), windows.path(Path(name, "temp"))),
+            cache.CACHE_VARIABLE: windows.path(cache.locate(os.environ).root),
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": windows.path(system.wheels),
+            "UV_OFFLINE": "1",
+        }
+        words = ["python.exe", "-m", "pytest", *arguments]
+        with system.start(words, environ, environment.ROOT, subprocess.STDOUT) as process:
+            clock = threading.Timer(WINDOWS_SECONDS, process.kill)
+            clock.start()
+            for line in process.stdout or ():
+                sys.stdout.buffer.write(line.replace(b"\r\n", b"\n"))
+                sys.stdout.flush()
+            clock.cancel()
+        return process.returncode
 
 
 if __name__ == "__main__":
