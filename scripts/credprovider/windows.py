@@ -193,7 +193,7 @@ def _digest() -> str:
 
 
 def _forget_old(cache: Path) -> None:
-    for folder in cache.glob("windows-*"):
+    for folder in cache.iterdir():
         if time.time() - folder.stat().st_mtime > _KEPT_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
 
