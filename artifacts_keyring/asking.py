@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
 from . import console, declared, feeds, locking, log, provider
@@ -65,6 +65,20 @@ def ask(feed: Feed, environ: Mapping[str, str], interactive: Optional[bool]) -> 
         raise NoCredential(str(error)) from error
 
 
+def accepted(feed: Feed, candidates: Sequence[Credential], environ: Mapping[str, str]) -> Optional[Credential]:
+    """The first of *candidates* that *feed* accepts; None: none of them, or it does not answer in time."""
+    session = _Session(feed, environ, time.monotonic() + timeout(environ))
+    with contextlib.closing(_probe(session)) as probe:
+        for credential in candidates:
+            status = probe.check(credential, session.left())
+            log.write(environ, f"with a declared credential: {status}", [credential.password])
+            if status.admitted:
+                return credential
+            if not _checkable(status):
+                break
+    return None
+
+
 def timeout(environ: Mapping[str, str]) -> float:
     """Seconds that a look-up without a person may take in all."""
     return _seconds(environ.get(TIMEOUT)) or DEFAULT_TIMEOUT
@@ -81,10 +95,8 @@ def _seconds(text: Optional[str]) -> Optional[float]:
 def _ask(session: _Session, interactive: Optional[bool]) -> Optional[Credential]:
     with contextlib.ExitStack() as stack:
         answering = _start(session, stack)
-        from .probe import Probe  # httpx loads while the provider starts
-
-        patience = min(_LONGEST_REQUEST, timeout(session.environ) / 3)
-        probe = stack.enter_context(contextlib.closing(Probe(session.feed.index_url, session.environ, patience)))
+        # httpx loads while the provider starts.
+        probe = stack.enter_context(contextlib.closing(_probe(session)))
         status = _anonymous(session, probe)
         if status is not None and status.admitted:
             return None
@@ -96,6 +108,13 @@ def _ask(session: _Session, interactive: Optional[bool]) -> Optional[Credential]
         if entrance is not None:
             return _ask(session._replace(feed=entrance), interactive)
         return _login(session, probe, reply, status, interactive)
+
+
+def _probe(session: _Session) -> Probe:
+    from .probe import Probe
+
+    patience = min(_LONGEST_REQUEST, timeout(session.environ) / 3)
+    return Probe(session.feed.index_url, session.environ, patience)
 
 
 class _NotStarted:

@@ -15,10 +15,15 @@ DEFAULT_USERNAME = "VssSessionToken"
 _FORM = '{"endpointCredentials": [{"endpoint": "URL", "username": "…", "password": "…"}]}'
 
 Warn = Callable[[str], None]
+# Organisation, project, feed and view, in lower case; None where a URL does not say.
+Names = tuple[Optional[str], Optional[str], Optional[str], Optional[str]]
 
 
 class Scope(NamedTuple):
-    """What a declared URL covers: everything on this scheme, host and port whose path starts with these segments."""
+    """What a declared URL covers: everything on this scheme, host and port whose path starts with these segments.
+
+    kind: as a feed's, or "other" for a URL of another protocol than Python's.
+    """
 
     scheme: str
     host: str
@@ -41,11 +46,20 @@ class Declared(NamedTuple):
 def find(feed: Feed, environ: Mapping[str, str], warn: Warn) -> Optional[Credential]:
     """The credential that *environ* declares for *feed*: the longest match, then in the provider's order.
 
-    None also where an identity of …FEED_ENDPOINTS matches best: that is the provider's business.
+    Where nothing matches, because ids stand for names or only the host is asked for: the one and only credential
+    of its organisation. None also where an identity of …FEED_ENDPOINTS is meant: that is the provider's business.
     *warn* gets one line, without anything secret, for each declaration that cannot be read.
     """
-    best = _best(feed, _all(environ, warn))
-    return best.credential if best is not None else None
+    meant = _meant(feed, _all(environ, warn))
+    return meant.credential if meant is not None else None
+
+
+def candidates(feed: Feed, environ: Mapping[str, str]) -> list[Credential]:
+    """Where `find` cannot tell: the credentials of which any may be meant for *feed*, by an id. Else none."""
+    everything = _all(environ, _ignore)
+    if not feed.url or _meant(feed, everything) is not None:
+        return []
+    return [one.credential for one in _possible(feed, everything) if one.credential is not None]
 
 
 def for_provider(feed: Feed, environ: Mapping[str, str]) -> dict[str, str]:
@@ -55,7 +69,7 @@ def for_provider(feed: Feed, environ: Mapping[str, str]) -> dict[str, str]:
     entry, and has never heard of ARTIFACTS_KEYRING_HOSTS.
     """
     changes: dict[str, str] = {}
-    identity = _best(feed, _identities(environ, _ignore)) if feed.url else None
+    identity = _meant(feed, _identities(environ, _ignore)) if feed.url else None
     if identity is not None:
         changes[IDENTITIES[0]] = _respelt(identity, feed)
     if not feeds.is_vendors(feed.host) and feeds.is_listed(_address(feed), environ):
@@ -86,10 +100,80 @@ def _all(environ: Mapping[str, str], warn: Warn) -> list[Declared]:
     return [*_externals(environ, warn), *_identities(environ, warn), *_prefixes(environ, warn)]
 
 
-def _best(feed: Feed, candidates: list[Declared]) -> Optional[Declared]:
+def _meant(feed: Feed, everything: list[Declared]) -> Optional[Declared]:
+    feed = _placed(feed, everything)
+    best = _best(feed, everything)
+    if best is not None:
+        return best
+    possible = _possible(feed, everything)
+    return possible[0] if len(possible) == 1 else None
+
+
+def _best(feed: Feed, everything: list[Declared]) -> Optional[Declared]:
     asked = _scope(_address(feed))
-    matching = [one for one in candidates if asked is not None and _within(asked, one.scope)]
-    return max(matching, key=lambda one: (len(one.scope.path), one.scope.kind == feed.kind), default=None)
+    matching = [one for one in everything if asked is not None and _within(asked, one.scope)]
+    return max(matching, key=lambda one: _rank(one.scope, feed.kind), default=None)
+
+
+def _rank(scope: Scope, kind: str) -> tuple[int, bool, bool]:
+    return len(scope.path), scope.kind == kind, scope.kind != "other"
+
+
+def _placed(feed: Feed, everything: list[Declared]) -> Feed:
+    """*feed*; for a bare host the only organisation there for which anything is declared."""
+    if feed.kind != "host" or feed.organisation is not None:
+        return feed
+    owners = {_names(one.scope)[0] for one in everything if one.scope[:3] == _origin(feed)}
+    return feed._replace(organisation=owners.pop()) if len(owners) == 1 else feed
+
+
+def _possible(feed: Feed, everything: list[Declared]) -> list[Declared]:
+    """What may be meant for *feed*, once for each credential or identity."""
+    name, _, view = (feed.name or "").partition("@")
+    asked = (feed.organisation, feed.project, name or None, view or None)
+    here = [one for one in everything if one.scope[:3] == _origin(feed)]
+    found = [one for one in here if _may_mean(asked, _names(one.scope, feed.organisation))]
+    return list({_secret(one): one for one in reversed(found)}.values())[::-1]
+
+
+def _secret(one: Declared) -> str:
+    # Azure DevOps looks at the password only.
+    return one.credential.password if one.credential is not None else repr(_identity(one))
+
+
+def _may_mean(asked: Names, named: Names) -> bool:
+    """Whether an id in one of the two may stand for a name in the other; two names, or two ids, say what they say."""
+    pairs = list(zip(asked, named))[1:]
+    if asked[0] is None or asked[0] != named[0] or any(_differ(*pair) for pair in pairs):
+        return False
+    if asked[2] is None:
+        return True
+    (project, declared_project), feed, _ = pairs
+    # A link by a feed's id does not have to name the project.
+    return any(_in_doubt(*pair) for pair in pairs) or (feeds.is_id(feed[0]) and project != declared_project)
+
+
+def _differ(one: Optional[str], other: Optional[str]) -> bool:
+    return bool(one and other) and one != other and feeds.is_id(one) == feeds.is_id(other)
+
+
+def _in_doubt(asked: Optional[str], named: Optional[str]) -> bool:
+    return asked is not None and asked != named and (feeds.is_id(asked) or feeds.is_id(named))
+
+
+def _names(scope: Scope, owner: Optional[str] = None) -> Names:
+    """The names in *scope*. owner: what is known to be an organisation, so that what follows it is a project."""
+    at = scope.path.index("_packaging") if "_packaging" in scope.path else len(scope.path)
+    organisation, project, _ = feeds.owner(scope.host, list(scope.path[:at]))
+    above, _, last = (organisation or "").rpartition("/")
+    if above and above == owner and project is None:
+        organisation, project = above, last
+    name, view = [*scope.path[at + 1 : at + 4 : 2], None, None][:2]
+    return organisation, project, name, view
+
+
+def _origin(feed: Feed) -> tuple[str, str, Optional[int]]:
+    return feed.scheme, feed.host, feed.port
 
 
 def _within(asked: Scope, scope: Scope) -> bool:
@@ -115,10 +199,10 @@ def _scope(address: Optional[Address]) -> Optional[Scope]:
         return None
     # A view shows a part of its feed: what opens the one opens the other. No feed has an @ in its own name.
     feed = () if place.name is None else ("_packaging", *filter(None, place.name.partition("@")))
-    # Everything that belongs to the feed's Python side stands for the feed; other protocols for themselves.
-    rest = () if place.rest[:1] and place.rest[0].lower() == "pypi" else place.rest
-    path = tuple(part.lower() for part in (*place.scope, *feed, *rest))
-    return Scope(address.scheme, address.host, address.port, path, place.kind)
+    # Whatever stands below the feed stands for the feed, that of other protocols too: they share its credential.
+    path = tuple(part.lower() for part in (*place.scope, *feed))
+    other = place.rest[:1] and place.rest[0].lower() != "pypi"
+    return Scope(address.scheme, address.host, address.port, path, "other" if other else place.kind)
 
 
 def _externals(environ: Mapping[str, str], warn: Warn) -> Iterator[Declared]:
@@ -216,8 +300,11 @@ def _declared_scope(url: str) -> Optional[Scope]:
 def _respelt(identity: Declared, feed: Feed) -> str:
     import json
 
-    fields = {name: item for name, item in identity.fields.items() if name.lower() != "endpoint"}
-    return json.dumps({"endpointCredentials": [{"endpoint": feed.index_url, **fields}]})
+    return json.dumps({"endpointCredentials": [{"endpoint": feed.index_url, **_identity(identity)}]})
+
+
+def _identity(one: Declared) -> dict[str, object]:
+    return {name: item for name, item in one.fields.items() if name.lower() != "endpoint"}
 
 
 def _unreadable(environ: Mapping[str, str]) -> list[str]:

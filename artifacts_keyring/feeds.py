@@ -19,6 +19,7 @@ _PORTS = {"https": 443, "http": 80}
 _HOST_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _ADDRESS_LETTERS = frozenset("0123456789abcdef:.")
 _LONGEST_HOST = 253
+_ID_LENGTHS, _ID_LETTERS = [8, 4, 4, 4, 12], frozenset("0123456789abcdef")
 _PLAIN = "!$&'()*+,;=:@~"  # may stand in a path segment as it is (RFC 3986, pchar)
 _COLLECTION_OF_OLD = "defaultcollection"  # what organisation hosts may say before the project, to no effect
 
@@ -263,11 +264,11 @@ def _is_segment(part: str) -> bool:
 
 
 def _feed(address: Address, place: Place) -> Feed:
-    organisation, project, complete = _scope(address.host, [part.lower() for part in place.scope])
+    organisation, project, complete = owner(address.host, [part.lower() for part in place.scope])
     known = Feed(address.host, address.port, organisation, project, None, "host", "", address.scheme)
     if not place.name or not complete:
         return known
-    return known._replace(name=place.name.lower(), kind=place.kind, url=_url(address, place, place.name))
+    return known._replace(name=place.name.lower(), kind=place.kind, url=_url(address, place))
 
 
 def of_organisation(feed: Feed) -> Optional[Feed]:
@@ -280,12 +281,36 @@ def of_organisation(feed: Feed) -> Optional[Feed]:
     place = locate(address) if address is not None else None
     if address is None or place is None or not place.name:
         return None
-    outside = place._replace(scope=place.scope[:-1], rest=())
-    return feed._replace(project=None, kind="index", url=_url(address, outside, place.name))
+    return _feed(address, Place(place.scope[:-1], place.name, ()))
 
 
-def _scope(host: str, scope: list[str]) -> tuple[Optional[str], Optional[str], bool]:
-    """Organisation, project, and whether a feed can stand below these segments."""
+def of_host(feed: Feed) -> Optional[Feed]:
+    """A feed to ask for in place of a bare host that names its organisation; None for all else. See of_organisation."""
+    if feed.kind != "host" or feed.scheme != "https" or not feed.host.endswith(ORGANISATION_HOSTS):
+        return None
+    return _feed(Address(feed.scheme, feed.host, feed.port, ""), Place((), feed.organisation, ()))
+
+
+def page(service: str) -> str:
+    """The package page or download of ours that *service* names, as one URL without a user; "" for anything else."""
+    address = split(service)
+    place = locate(address) if address is not None else None
+    if address is None or place is None or not place.name or len(place.rest) < 3:
+        return ""
+    lower = [part.lower() for part in place.rest[:2]]
+    if lower == ["pypi", "simple"]:
+        return f"{_below_feed(address, place, place.rest[:3])}/"
+    return _below_feed(address, place, place.rest) if lower == ["pypi", "download"] else ""
+
+
+def is_id(part: Optional[str]) -> bool:
+    """Whether *part*, in lower case, is an id, by which Azure DevOps calls projects, feeds and views in links."""
+    pieces = (part or "").split("-")
+    return [len(piece) for piece in pieces] == _ID_LENGTHS and _ID_LETTERS.issuperset("".join(pieces))
+
+
+def owner(host: str, scope: list[str]) -> tuple[Optional[str], Optional[str], bool]:
+    """Organisation, project, and whether a feed can stand below these segments, which are in lower case."""
     if host.endswith(ORGANISATION_HOSTS):
         organisation = next(host[: -len(end)] for end in ORGANISATION_HOSTS if host.endswith(end))
         return organisation, _at(scope, 0), len(scope) <= 1
@@ -293,6 +318,8 @@ def _scope(host: str, scope: list[str]) -> tuple[Optional[str], Optional[str], b
         return _at(scope, 0), _at(scope, 1), 1 <= len(scope) <= 2
     if scope[:1] == ["tfs"]:  # where a server stands unless it was set up otherwise
         return _at(scope, 1), _at(scope, 2), 2 <= len(scope) <= 3
+    if len(scope) == 2 and is_id(scope[1]):  # no collection is called like that
+        return scope[0], scope[1], True
     # folder/collection or collection/project? Taken for one name, at worst a project is asked for once more.
     return "/".join(scope[:2]) or None, _at(scope, 2), len(scope) <= 3
 
@@ -301,10 +328,13 @@ def _at(parts: list[str], index: int) -> Optional[str]:
     return parts[index] if index < len(parts) else None
 
 
-def _url(address: Address, place: Place, name: str) -> str:
+def _url(address: Address, place: Place) -> str:
+    return f"{_below_feed(address, place, ('pypi', 'upload' if place.kind == 'upload' else 'simple'))}/"
+
+
+def _below_feed(address: Address, place: Place, rest: tuple[str, ...]) -> str:
     from urllib.parse import quote
 
     port = f":{address.port}" if address.port else ""
-    tail = "upload" if place.kind == "upload" else "simple"
-    path = "/".join(quote(part, safe=_PLAIN) for part in (*place.scope, "_packaging", name, "pypi", tail))
-    return f"{address.scheme}://{address.host}{port}/{path}/"
+    path = "/".join(quote(part, safe=_PLAIN) for part in (*place.scope, "_packaging", place.name or "", *rest))
+    return f"{address.scheme}://{address.host}{port}/{path}"

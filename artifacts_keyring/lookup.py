@@ -9,6 +9,7 @@ from typing import NamedTuple, Optional
 from . import feeds
 from .credential import Credential
 from .memory import CAPACITY, FAILED_FOR, Memory
+from .variables import DECLARING, in_force
 
 # What this process knows; one for all backends and threads of it.
 MEMORY = Memory()
@@ -72,11 +73,12 @@ def find(
         if declared is not None:
             return Answer(declared, "declared")
     if feed.kind == "host":
-        return Answer(MEMORY.on_host(_server(feed), feed.port), "memory")
+        return _on_host(feed, environ)
     if fresh:
         return _ask(feed, environ, interactive)
     with MEMORY.turn(_organisation(feed)):
-        return _remembered(feed) or _ask(feed, environ, interactive)
+        chosen = _remembered(feed) or (_chosen(feed, environ) if declared_too else None)
+        return chosen or _ask(feed, environ, interactive)
 
 
 def _declared(feed: feeds.Feed, environ: Mapping[str, str]) -> Optional[Credential]:
@@ -86,6 +88,36 @@ def _declared(feed: feeds.Feed, environ: Mapping[str, str]) -> Optional[Credenti
     if credential is not None and feed.kind != "host":
         MEMORY.found((*_organisation(feed), feed.index_url), credential)
     return credential
+
+
+def _on_host(feed: feeds.Feed, environ: Mapping[str, str]) -> Answer:
+    """What is known of a bare host; where its name is an organisation's, what the provider knows too.
+
+    Without a prompt: clients ask for the feed itself first.
+    """
+    known, of_host = MEMORY.on_host(_server(feed), feed.port), feeds.of_host(feed)
+    if known is not None or of_host is None or in_force(environ, DECLARING):
+        return Answer(known, "memory")
+    with MEMORY.turn(_organisation(of_host)):
+        return _remembered(of_host) or _ask(of_host, environ, interactive=False)
+
+
+def _chosen(feed: feeds.Feed, environ: Mapping[str, str]) -> Optional[Answer]:
+    """Of several declared credentials that may be meant for *feed* the one that it accepts."""
+    if not in_force(environ, DECLARING):
+        return None
+    from . import declared
+
+    candidates = declared.candidates(feed, environ)
+    if not candidates:
+        return None
+    from . import asking
+
+    credential = asking.accepted(feed, candidates, environ)
+    if credential is None:
+        return None
+    MEMORY.found(_page(feed), credential)
+    return Answer(credential, "declared")
 
 
 def _server(feed: feeds.Feed) -> str:
