@@ -58,6 +58,10 @@ class Feed:
         """The index URL on another host of the organisation, or of a view."""
         return f"https://{host}{self._base(host)}{'@' if view else ''}{view}/pypi/simple/"
 
+    def download_url(self, file: str) -> str:
+        """The URL by which its index links to a file."""
+        return self._link(self.host, file, "")[0]
+
     @property
     def legacy_host(self) -> str:
         """The organisation's own host, its older spelling."""
@@ -142,19 +146,19 @@ class Feed:
         found = [file for file in sorted(seen) if _project(file) == wanted]
         if not found:
             return Answer(404)
-        links = [(file, *self._link(request, file, wanted, view)) for file in found]
+        links = [(file, *self._link(request.host, file, view)) for file in found]
         if JSON_TYPE in request.headers.get("Accept", ""):
             files = [{"filename": f, "url": url, "hashes": {"sha256": digest}} for f, url, digest in links]
             return as_json({"meta": {"api-version": "1.0"}, "name": wanted, "files": files}, 200, JSON_TYPE)
         rows = (f'<a href="{html.escape(url)}#sha256={digest}">{f}</a><br/>\n' for f, url, digest in links)
         return _page("".join(rows).encode())
 
-    def _link(self, request: Request, file: str, project: str, view: str) -> tuple[str, str]:
+    def _link(self, host: str, file: str, view: str) -> tuple[str, str]:
         # By ids, as Azure DevOps does it: the link does not begin as the index URL that the user configured.
-        scope = self._scope(request.host, _id(self.project))
+        scope = self._scope(host, _id(self.project))
         feed = f"{'/' if scope else ''}{scope}/_packaging/{_id(self.name)}{'@' if view else ''}{view}"
         version = file.split("-")[1].removesuffix(".tar.gz")
-        url = f"https://{request.host}{feed}/pypi/download/{project}/{version}/{file}"
+        url = f"https://{host}{feed}/pypi/download/{_project(file)}/{version}/{file}"
         return url, hashlib.sha256(self.files[file]).hexdigest()
 
     def _upload(self, request: Request) -> Answer:
