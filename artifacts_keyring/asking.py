@@ -84,6 +84,11 @@ def timeout(environ: Mapping[str, str]) -> float:
     return _seconds(environ.get(TIMEOUT)) or DEFAULT_TIMEOUT
 
 
+def patience(environ: Mapping[str, str]) -> float:
+    """Seconds that one request to the feed may take."""
+    return min(_LONGEST_REQUEST, timeout(environ) / 3)
+
+
 def _seconds(text: Optional[str]) -> Optional[float]:
     try:
         seconds = float(text or "")
@@ -113,8 +118,7 @@ def _ask(session: _Session, interactive: Optional[bool]) -> Optional[Credential]
 def _probe(session: _Session) -> Probe:
     from .probe import Probe
 
-    patience = min(_LONGEST_REQUEST, timeout(session.environ) / 3)
-    return Probe(session.feed.index_url, session.environ, patience)
+    return Probe(session.feed.index_url, session.environ, patience(session.environ))
 
 
 class _NotStarted:

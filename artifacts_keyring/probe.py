@@ -6,6 +6,7 @@ import contextlib
 import logging
 import queue
 import socket
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Optional
@@ -123,7 +124,7 @@ class Probe:
 
     def _follow(self, credential: Optional[Credential]) -> Status:
         if self._client is None:
-            self._client = _client(self._url, self._environ, self._timeout)
+            self._client = client(self._url, self._environ, self._timeout)
         url = self._url
         for _ in range(_MOST_REDIRECTS + 1):
             status, location = _get(self._client, url, credential)
@@ -172,9 +173,12 @@ def _origin(url: httpx.URL) -> tuple[str, str, Optional[int]]:
     return url.scheme, url.host.lower(), url.port
 
 
-def _client(url: httpx.URL, environ: Mapping[str, str], timeout: float) -> httpx.Client:
+def client(
+    url: httpx.URL, environ: Mapping[str, str], timeout: float, context: Optional[ssl.SSLContext] = None
+) -> httpx.Client:
+    """What every request to *url* goes through; context: of `doctor`, to look at certificates. Raises TrustError."""
     transport = httpx.HTTPTransport(
-        verify=ssl_context(environ),
+        verify=context or ssl_context(environ),
         proxy=proxy_for(url, environ),
         limits=httpx.Limits(keepalive_expiry=_IDLE),
         socket_options=[

@@ -195,7 +195,7 @@ class Run:
         try:
             self._child = child.Child(command, child_environ(environ), self._prompt if query.interactive else _hold)
         except OSError as error:
-            raise ProviderError(_not_started(program, error)) from error
+            raise ProviderError(not_started(program, error)) from error
         self._started.set()
 
     def __enter__(self) -> Run:
@@ -239,7 +239,7 @@ class Run:
         if output.code == 2:
             return Reply(None, reasons.login_reason(stderr) or "", reasons.offline(stderr))
         if output.code != 0:
-            raise _died(output.code, stderr, self._environ)
+            raise died(output.code, stderr, self._environ)
         return Reply(parse(output.stdout))
 
     def _late(self, stderr: str) -> str:
@@ -302,7 +302,8 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _not_started(program: Program, error: OSError) -> str:
+def not_started(program: Program, error: OSError) -> str:
+    """Why a program could not be started, and what to do, as one line."""
     number = getattr(error, "winerror", None) or error.errno
     if number in _WRONG_MACHINE:
         return (
@@ -320,7 +321,8 @@ def _not_started(program: Program, error: OSError) -> str:
     return f"{program.command[0]} cannot be started ({error.strerror}): {_CHECK}"
 
 
-def _died(code: int, stderr: str, environ: Mapping[str, str]) -> ProviderError:
+def died(code: int, stderr: str, environ: Mapping[str, str]) -> ProviderError:
+    """What an exit code that is neither 0 nor 2 means; stderr: without anything secret."""
     known = reasons.startup_reason(stderr)
     if known:
         return ProviderError(f"the credential provider cannot run: {known}")

@@ -45,13 +45,15 @@ def desk(tmp_path: Path, payload_tree: Callable[[str], Path]) -> Iterator[Desk]:
     home.mkdir()
     with AzureWorld() as world:
         environ = {**world.environ(home), PATH_VARIABLE: str(payload_tree("linux-x64"))}
+        # Nothing is installed here: no entry point leads keyring to the tree.
+        environ["PYTHON_KEYRING_BACKEND"] = "artifacts_keyring.ArtifactsKeyringBackend"
         yield Desk(world, world.feed("org", "feed"), home, environ)
 
 
 def test_login_doctor_logout_doctor(desk: Desk) -> None:
     url = desk.feed.url
     first = desk.run("doctor", url, code=1)
-    assert f"✗ look-up: {url}: nothing found" in first.stdout and f"login {url}" in first.stdout
+    assert f"✗ look-up: {url}: nothing found" in first.stdout and f"login {url}" in first.stdout.splitlines()[-1]
 
     login = desk.run("login", url)
     assert "devicelogin" in login.stderr and f"logged in to {url}" in login.stdout
@@ -60,7 +62,8 @@ def test_login_doctor_logout_doctor(desk: Desk) -> None:
 
     second = desk.run("doctor", url, "--json")
     (look_up,) = [check for check in json.loads(second.stdout) if check["name"] == "look-up"]
-    assert look_up["ok"] is True and "VssSessionToken" in look_up["detail"]
+    assert look_up["ok"] is True and "VssSessionToken" in look_up["detail"] and "answers 200" in look_up["detail"]
+    assert json.loads(second.stdout)[-1] == {"name": "next step", "ok": True, "detail": "everything works", "step": ""}
     (token,) = json.loads(desk.caches[0].read_text()).values()
     assert token not in login.stdout + login.stderr + second.stdout + second.stderr
 
@@ -113,14 +116,16 @@ def test_a_password_in_a_url_is_not_repeated(desk: Desk) -> None:
 
 
 def test_doctor_redacts_what_the_environment_declares(desk: Desk) -> None:
-    entry = {"endpoint": desk.feed.url, "username": "me", "password": "hunter2"}
+    entry = {"endpoint": desk.feed.url, "username": "me", "password": desk.world.token("org")}
+    proxy = desk.environ["HTTPS_PROXY"].replace("//", "//me:hunter2@")
     done = desk.run(
         "doctor",
         desk.feed.url,
         ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS=json.dumps({"endpointCredentials": [entry]}),
-        HTTPS_PROXY="http://me:hunter2@127.0.0.1:9",
+        HTTPS_PROXY=proxy,
     )
-    assert "(declared)" in done.stdout and "hunter2" not in done.stdout + done.stderr
+    assert "(declared: ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS)" in done.stdout
+    assert not any(secret in done.stdout + done.stderr for secret in ("hunter2", entry["password"]))
 
 
 def test_doctor_says_what_is_missing(desk: Desk, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ OTHERS = {
     "SOURCE_DATE_EPOCH": "hatchling",
     "CIBW_ARCHS": "cibuildwheel",
     "PIP_NO_INPUT": "pip",
+    "PIP_KEYRING_PROVIDER": "pip",
     "POETRY_REPOSITORIES_NAME_URL": "poetry",
 }
 

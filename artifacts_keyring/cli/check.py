@@ -1,10 +1,14 @@
-"""One line of `doctor`."""
+"""One line of `doctor`, and how it asks a program."""
 
 from __future__ import annotations
 
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Optional
 
 PATIENCE = 30  # seconds for a program that only has to say something about itself
+_ADVICE = re.compile(r" with `[^`]* doctor\b[^`]*`")
 
 
 class Check(NamedTuple):
@@ -17,3 +21,25 @@ class Check(NamedTuple):
     ok: Optional[bool]
     detail: str
     step: str = ""
+
+
+def plain(line: str) -> str:
+    """A look-up's *line* without its advice to run `doctor`: this is doctor."""
+    return _ADVICE.sub("", line)
+
+
+def ask(command: Sequence[str], environ: Mapping[str, str]) -> Optional[subprocess.CompletedProcess[str]]:
+    """What a program says; None where it cannot be started or takes longer than PATIENCE."""
+    try:
+        return subprocess.run(
+            list(command),
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None

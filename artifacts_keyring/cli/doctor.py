@@ -1,124 +1,105 @@
-"""What `doctor` looks at: each check is one line, and a failed one names the next step."""
+"""`doctor`: why does my client get no package? Each check is one line, and the last line says what to do."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Optional, TextIO
 
-from .. import log, programs, provider
-from . import installation
-from .check import PATIENCE, Check
+from .. import asking, trust
+from ..credential import Credential
+from ..feeds import Feed
+from ..probe import Probe, Status
+from . import clients, connection, credentials, installation, keyrings, uv
+from .check import Check
+
+NEXT = "next step"
+_WORKS = "everything works"
 
 
-def examine(environ: Mapping[str, str], url: Optional[str]) -> list[Check]:
-    """All checks, in the order in which they are shown."""
-    checks = [installation.version(), *installation.provider_at_work(environ), installation.integrity(environ)]
-    checks += [*installation.libraries(environ), *installation.surroundings(environ)]
-    checks += [_backend(), _command(environ), *_clients(environ)]
-    return [*checks, _look_up(environ, url)] if url else checks
+def examine(environ: Mapping[str, str], url: Optional[str], feed: Optional[Feed]) -> list[Check]:
+    """All checks, and as the last one the next step; url: as it was typed, feed: what it means.
+
+    What breaks everything stands first, so that of several failed ones the first is what to begin with.
+    """
+    declared = feed is not None and credentials.declaring(feed, environ) is not None
+    installed = [*installation.provider_at_work(environ), installation.integrity(environ)]
+    installed += [*installation.libraries(environ), *installation.stores(environ, needed=not declared)]
+    checks = [installation.version(), *installation.surroundings(environ), keyrings.chosen(environ)]
+    if url is None or feed is None:
+        checks += [*installed, *_clients(environ, None, None)]
+    else:
+        checks += _asked(environ, url, feed, installed, declared)
+    failed = next((check for check in checks if check.ok is False), None)
+    end = Check(NEXT, True, _WORKS) if failed is None else Check(NEXT, False, failed.name, failed.step)
+    return [*checks, end]
 
 
-# --- those who ask
+def _asked(environ: Mapping[str, str], url: str, feed: Feed, installed: list[Check], declared: bool) -> Iterator[Check]:
+    """The way to *feed*, what it says, and what each client would send it."""
+    seconds = asking.patience(environ)
+    with contextlib.closing(Probe(feed.index_url, environ, seconds)) as probe:
+        way = list(_way(environ, feed, seconds))
+        yield from way
+        if not way or any(check.ok is False for check in way):
+            yield from (*installed, *_clients(environ, feed, None))
+            return
+
+        def judge(credential: Credential) -> Status:
+            return probe.check(credential, seconds)
+
+        look_up = credentials.look_up(url, feed, environ, judge)
+        # The provider has no part in what is declared.
+        yield from (look_up, *installed) if declared else (*installed, look_up)
+        yield from _clients(environ, feed, judge)
 
 
-def _backend() -> Check:
-    from keyring import backend
-
-    from ..backend import ArtifactsKeyringBackend
-
-    seen = any(isinstance(one, ArtifactsKeyringBackend) for one in backend.get_all_keyring())
-    step = "reinstall artifacts-keyring with the Python that keyring runs on"
-    return Check("keyring sees the backend", seen, "yes" if seen else "no", "" if seen else step)
+def _way(environ: Mapping[str, str], feed: Feed, seconds: float) -> Iterator[Check]:
+    with contextlib.suppress(trust.TrustError):  # said already, by `certificates`
+        yield from connection.examine(feed.index_url, environ, seconds)
 
 
-def _command(environ: Mapping[str, str]) -> Check:
-    program = programs.find("keyring", environ)
-    if program is None:
-        return Check("keyring on PATH", None, "none; clients that run `keyring` (uv, pip's subprocess) need one")
-    found = str(program)
-    scripts = Path(sys.prefix) / ("Scripts" if os.name == "nt" else "bin")
-    # A tool installer puts a link on PATH, and a link to the interpreter into the environment: look at both ends.
-    if scripts.resolve() in (program.parent.resolve(), program.resolve().parent):
-        return Check("keyring on PATH", True, found)
-    if "artifacts_keyring" in _backends(found, environ):
-        return Check("keyring on PATH", True, f"{found}, another environment with this backend in it")
-    step = f"put {scripts} first on PATH, or install artifacts-keyring beside that keyring"
-    return Check("keyring on PATH", False, f"{found} belongs to another environment, without this backend", step)
-
-
-def _backends(command: str, environ: Mapping[str, str]) -> str:
-    """What another environment's keyring says it has; nothing where it does not answer."""
+def _clients(environ: Mapping[str, str], feed: Optional[Feed], judge: Optional[credentials.Judge]) -> Iterator[Check]:
+    told = uv.settings(environ)
+    rivals: list[credentials.Rival] = []
     try:
-        done = subprocess.run(
-            [command, "--list-backends"],
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout
-
-
-def _clients(environ: Mapping[str, str]) -> Iterator[Check]:
-    yield Check("pip", None, _pip())
-    said = environ.get("UV_KEYRING_PROVIDER")
-    uv = f"UV_KEYRING_PROVIDER={said}" if said else "UV_KEYRING_PROVIDER is not set: uv asks keyring only if told to"
-    yield Check("uv", None, uv)
-
-
-def _pip() -> str:
-    command = [sys.executable, "-m", "pip", "config", "get", "global.keyring-provider"]
-    try:
-        # Elsewhere: -m looks into the current folder first, and what it finds there would see every variable.
-        done = subprocess.run(command, cwd=sys.prefix, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return "does not answer"
-    value = os.environ.get("PIP_KEYRING_PROVIDER") or done.stdout.strip()
-    return f"keyring-provider is {value}" if value else "keyring-provider is not set: pip uses keyring if importable"
-
-
-def _look_up(environ: Mapping[str, str], url: str) -> Check:
-    from .. import lookup
-
-    shown = provider.without_user(url)
-    try:
-        answer = lookup.find(url, environ, interactive=False)
-    except lookup.LookupFailed as error:
-        return Check("look-up", False, f"{shown}: nothing found", str(error))
-    if answer.credential is None:
-        return Check("look-up", True, f"{shown}: no credential needed ({answer.source})")
-    return Check(
-        "look-up", True, f"{shown}: user {answer.credential.username}, password {log.HIDDEN} ({answer.source})"
-    )
+        settings = clients.pip_settings(environ)
+    except OSError as error:
+        yield clients.no_pip(str(error))
+    else:
+        yield clients.pip(settings, environ)
+        rivals += clients.pip_rivals(settings, feed, environ) if feed is not None else ()
+    yield from uv.examine(told, feed, environ)
+    if feed is not None:
+        rivals += (*uv.rivals(told, feed, environ), *clients.netrc_rivals(feed, environ))
+        rivals += (*clients.twine_rivals(feed, environ), *clients.poetry_rivals(feed, environ))
+        yield from clients.poetry(feed, environ)
+    yield from (credentials.judged(rival, judge) for rival in rivals)
+    yield keyrings.on_path(environ)
 
 
 # --- how it is shown
 
 
 def as_json(checks: list[Check]) -> Iterator[str]:
-    """The checks as one JSON array of objects."""
+    """The checks as one JSON array of objects; the last one is the next step."""
     yield json.dumps([check._asdict() for check in checks], indent=2)
 
 
 def as_text(checks: list[Check], stream: TextIO, environ: Mapping[str, str]) -> Iterator[str]:
-    """One line a check, with the next step below a failed one; colours only for a terminal that wants them."""
+    """One line a check, and in the last line what to do; colours only for a terminal that wants them."""
     marks = _marks(stream)
     colours = {True: "32", False: "31", None: "2"}
-    coloured = stream.isatty() and not environ.get("NO_COLOR")
-    for check in checks:
+    coloured = stream.isatty() and not environ.get("NO_COLOR") and _knows_escapes(stream)
+    for check in checks[:-1]:
         mark = f"\033[{colours[check.ok]}m{marks[check.ok]}\033[0m" if coloured else marks[check.ok]
         yield f"{mark} {check.name}: {check.detail}"
         if check.step:
             yield f"    {check.step}"
+    end = checks[-1]
+    yield end.detail if end.ok else f"{end.name}: {end.step}"
 
 
 def _marks(stream: TextIO) -> dict[Optional[bool], str]:
@@ -128,3 +109,20 @@ def _marks(stream: TextIO) -> dict[Optional[bool], str]:
     except (UnicodeEncodeError, LookupError):
         return {True: "ok", False: "FAILED", None: "-"}
     return marks
+
+
+if sys.platform == "win32":
+
+    def _knows_escapes(stream: TextIO) -> bool:
+        """Whether the console takes escape sequences: a classic one shows them as they are."""
+        import ctypes
+        import msvcrt
+
+        mode = ctypes.c_ulong()
+        handle = ctypes.c_void_p(msvcrt.get_osfhandle(stream.fileno()))
+        known = ctypes.windll.kernel32.GetConsoleMode(handle, ctypes.byref(mode))
+        return bool(known and mode.value & 0x4)  # ENABLE_VIRTUAL_TERMINAL_PROCESSING
+else:
+
+    def _knows_escapes(_stream: TextIO) -> bool:
+        return True

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from ctypes import CDLL
 from pathlib import Path
 
-from .. import __version__, dotnet, log, provider, trust
+from .. import __version__, caches, dotnet, log, provider, trust
 from ..variables import CREDENTIALPROVIDER_PATH, EXTERNAL_ENDPOINTS, VARIABLES
-from .check import PATIENCE, Check
+from .check import PATIENCE, Check, plain
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _PROVIDER_PREFIXES = ("ARTIFACTS_CREDENTIALPROVIDER_", "VSS_NUGET_", "NUGET_CREDENTIALPROVIDER_")
@@ -26,6 +28,7 @@ _OPENSSL = ("libssl.so.3", "libssl.so.1.1", "libssl.so.1.0.2")  # what .NET 8 lo
 
 
 def version() -> Check:
+    """What is looked at: this package, Python, system."""
     return Check("version", None, f"artifacts-keyring {__version__}, Python {sys.version.split()[0]}, {sys.platform}")
 
 
@@ -33,11 +36,11 @@ def version() -> Check:
 
 
 def provider_at_work(environ: Mapping[str, str]) -> Iterator[Check]:
+    """Whether there is a provider, and whether it runs."""
     try:
         program = provider.locate(environ)
     except provider.ProviderError as error:
-        message, _, step = str(error).partition(": ")
-        yield Check("provider", False, message, step)
+        yield Check("provider", False, str(error).partition(": ")[0], plain(str(error)))
         return
     yield Check("provider", True, f"{program.shape}, {program.path}")
     yield _runs(program, environ)
@@ -45,29 +48,36 @@ def provider_at_work(environ: Mapping[str, str]) -> Iterator[Check]:
 
 def _runs(program: provider.Program, environ: Mapping[str, str]) -> Check:
     # Not `-h`: it never ends where TERM is not set. A declared credential needs no network either.
-    query = provider.Query(_NOWHERE)
-    command = provider.command_line(program, query, can_show_dialog=False)
+    name, query = "provider runs", provider.Query(_NOWHERE)
     try:
         done = subprocess.run(
-            command,
+            provider.command_line(program, query, can_show_dialog=False),
             env={**provider.child_environ(environ), EXTERNAL_ENDPOINTS[0]: _DECLARED},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=PATIENCE,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Check("provider runs", False, str(error), "reinstall artifacts-keyring for this platform")
+    except subprocess.TimeoutExpired:
+        return Check(
+            name, False, f"no end within {PATIENCE} s", f"{program.path} does not end: end what keeps it waiting"
+        )
+    except OSError as error:
+        return Check(name, False, str(error), plain(provider.not_started(program, error)))
     version = re.search(rb"Command-line v(\d[\w.]*)", done.stderr)
     if version and b"doctor" in done.stdout:
-        return Check("provider runs", True, f"version {version[1].decode()}")
+        return Check(name, True, f"version {version[1].decode()}")
     # Never its stdout, which is where a password is; nor a stderr that repeats one.
-    words = log.without_answer(done.stderr.decode(errors="replace"), done.stdout).strip().splitlines()
-    said = words[0] if words else "it said nothing on stderr"
-    return Check("provider runs", False, f"exit code {done.returncode}: {said}", "see the lines on libraries below")
+    said = log.without_answer(done.stderr.decode(errors="replace"), done.stdout).strip()
+    words = said.splitlines()[0] if said else "it said nothing on stderr"
+    step = plain(str(provider.died(done.returncode, said, environ)))
+    if done.returncode in (0, 2):
+        step = f"{program.path} gives no credential that is declared: reinstall artifacts-keyring"
+    return Check(name, False, f"exit code {done.returncode}: {words}", step)
 
 
 def integrity(environ: Mapping[str, str]) -> Check:
+    """Whether the provider is, byte for byte, the one that the wheel was built with."""
     if environ.get(CREDENTIALPROVIDER_PATH):
         return Check("integrity", None, f"not checked: {CREDENTIALPROVIDER_PATH} names a provider of your own")
     record = _PACKAGE / "payload.json"
@@ -76,9 +86,10 @@ def integrity(environ: Mapping[str, str]) -> Check:
         wanted = str(facts["tree_sha256"])
         seen = _tree_digest(_PACKAGE / "bin")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return Check("integrity", False, f"no record of what was installed: {error}", "reinstall artifacts-keyring")
+        step = f"{record} cannot be used ({error}): reinstall artifacts-keyring"
+        return Check("integrity", False, f"no record of what was installed: {error}", step)
     detail = f"provider {facts.get('version')} for {facts.get('target')}, tree sha256 {seen}"
-    step = f"the wheel was built with {wanted}: reinstall artifacts-keyring"
+    step = f"the provider below {_PACKAGE / 'bin'} was changed after its wheel was built: reinstall artifacts-keyring"
     return Check("integrity", seen == wanted, detail, "" if seen == wanted else step)
 
 
@@ -101,6 +112,7 @@ def _file_digest(path: Path) -> str:
 
 
 def libraries(environ: Mapping[str, str]) -> Iterator[Check]:
+    """What the provider needs of the system."""
     if sys.platform.startswith("linux"):
         openssl = next(filter(_loads, _OPENSSL), None)
         step = "install the distribution's OpenSSL library (libssl3, openssl-libs or the like)"
@@ -123,8 +135,9 @@ def _loads(library: str) -> bool:
 
 
 def surroundings(environ: Mapping[str, str]) -> Iterator[Check]:
+    """Variables and authorities that every look-up reads."""
     proxies = [f"{name}={log.redact(environ[name])}" for name in _PROXIES if environ.get(name)]
-    yield Check("proxy", None, ", ".join(proxies) or "none in the environment")
+    yield Check("proxy variables", None, ", ".join(proxies) or "none set")
     yield _authorities(environ)
     yield Check("variables", None, ", ".join(_in_force(environ)) or "none set")
 
@@ -134,8 +147,7 @@ def _authorities(environ: Mapping[str, str]) -> Check:
     try:
         trust.ssl_context(environ)
     except trust.TrustError as error:
-        message, _, step = str(error).partition("; ")
-        return Check("certificates", False, message, step or "correct or unset the variable")
+        return Check("certificates", False, str(error).partition(": ")[0], str(error))
     return Check("certificates", True, named or "the system's")
 
 
@@ -144,3 +156,44 @@ def _in_force(environ: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(environ):
         if name in own or name.startswith(_PROVIDER_PREFIXES):
             yield f"{name}={log.HIDDEN if _SECRET.search(name) else log.redact(environ[name])}"
+
+
+# --- where the provider keeps what it knows
+
+
+def stores(environ: Mapping[str, str], *, needed: bool) -> Iterator[Check]:
+    """Whether each cache can be read and written; needed: False where a credential is declared."""
+    try:
+        places = caches.locate(environ)
+    except RuntimeError as error:  # neither HOME nor an entry for this user
+        yield Check("caches", False if needed else None, f"no home folder ({error})", "set HOME to a folder of yours")
+        return
+    for place in places:
+        yield _store(place, needed)
+
+
+def _store(cache: caches.Cache, needed: bool) -> Check:
+    name = f"cache of {cache.kind}"
+    at = next((path for path in (cache.path, *cache.path.parents) if os.path.lexists(path)), cache.path)
+    wrong = [word for word, mode in (("read", os.R_OK), ("written", os.W_OK)) if not os.access(at, mode)]
+    if wrong:
+        what = f"{at}, {_owner(at)}, cannot be {' or '.join(wrong)} by you"
+        step = f"{what}, and there the provider keeps its {cache.kind}: make it yours (sudo chown -R), or set HOME"
+        return Check(name, False if needed else None, what, step if needed else "")
+    if at != cache.path:
+        return Check(name, None, f"nothing at {cache.path} yet; {at} can be written")
+    return Check(name, True, f"{cache.path}, {_owner(at)}, written {_age(cache.path)} ago")
+
+
+def _owner(path: Path) -> str:
+    if sys.platform == "win32":
+        return "owner not asked"
+    try:
+        return f"owned by {path.owner()}"
+    except (OSError, KeyError):
+        return "owned by an id without a name"
+
+
+def _age(path: Path) -> str:
+    seconds = time.time() - path.stat().st_mtime
+    return f"{seconds / 86400:.0f} days" if seconds >= 2 * 86400 else f"{seconds / 3600:.1f} hours"

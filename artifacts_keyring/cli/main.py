@@ -35,8 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     logout = commands.add_parser("logout", help="remove what the provider has cached", epilog=_CODES)
     logout.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     logout.set_defaults(run=_logout)
-    doctor = commands.add_parser("doctor", help="check the installation and, with URL, one look-up", epilog=_CODES)
-    doctor.add_argument("url", nargs="?", help="a feed to take a real look-up of; the answer is redacted")
+    doctor = commands.add_parser("doctor", help="why does my client get no package?", epilog=_CODES)
+    doctor.add_argument("url", nargs="?", help="the feed: it is asked what clients ask; nothing secret is shown")
     doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
     doctor.set_defaults(run=_doctor)
     return parser
@@ -81,9 +81,10 @@ def _doctor(options: argparse.Namespace) -> int:
     from .. import feeds
     from . import doctor
 
-    if options.url and feeds.parse(options.url, os.environ) is None:
+    feed = feeds.parse(options.url, os.environ) if options.url else None
+    if options.url and (feed is None or feed.kind == "host"):
         return _no_feed(options.url)
-    checks = doctor.examine(os.environ, options.url)
+    checks = doctor.examine(os.environ, options.url, feed)
     for line in doctor.as_json(checks) if options.json else doctor.as_text(checks, sys.stdout, os.environ):
         print(line)
     return FAILED if any(check.ok is False for check in checks) else OK

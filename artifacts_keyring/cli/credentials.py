@@ -1,0 +1,90 @@
+"""The credential that a look-up gives, where it came from, and what the feed says to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Callable, NamedTuple, Optional
+
+from .. import caches, declared, log, lookup
+from ..credential import Credential
+from ..feeds import Feed
+from ..probe import Status
+from ..variables import ACCESS_TOKEN, DECLARING, EXTERNAL_ENDPOINTS, PREFIXES, in_force
+from .check import Check, plain
+
+_DECLARING = (*DECLARING, *ACCESS_TOKEN)
+Judge = Callable[[Credential], Status]
+
+
+class Rival(NamedTuple):
+    """A user and a password that a client has elsewhere, so that it never asks keyring."""
+
+    client: str
+    where: str
+    credential: Credential
+
+
+def look_up(url: str, feed: Feed, environ: Mapping[str, str], judge: Judge) -> Check:
+    """One look-up without a person, and the feed's word on what it gave."""
+    name, begin = "look-up", time.time()
+    try:
+        answer = lookup.find(url, environ, interactive=False)
+    except lookup.LookupFailed as error:
+        return Check(name, False, f"{feed.index_url}: nothing found", plain(str(error)))
+    if answer.credential is None:
+        return Check(name, True, f"{feed.index_url}: no credential needed ({answer.source})")
+    source = _source(feed, environ, answer.source, begin)
+    found = f"{feed.index_url}: user {answer.credential.username}, password {log.HIDDEN} ({answer.source}: {source})"
+    status = judge(answer.credential)
+    detail = f"{found}; the feed answers {_answer(status)}"
+    if status.admitted or status.unreachable:
+        return Check(name, True, detail)
+    if status.refused:
+        return Check(
+            name, False, detail, f"{feed.index_url} refuses ({status.code}) the token of {source}: renew it there"
+        )
+    step = f"{feed.index_url} answers {_answer(status)}"
+    if status.code == 404:
+        return Check(name, False, detail, f"{step}, there is no such feed: correct organisation, project or feed")
+    return Check(name, False, detail, f"{step}: try again later")
+
+
+def declaring(feed: Feed, environ: Mapping[str, str]) -> Optional[str]:
+    """The variable that declares a credential for *feed*, in which the provider then has no part; None for none."""
+    for names in (EXTERNAL_ENDPOINTS, ACCESS_TOKEN):
+        others = {name: text for name, text in environ.items() if name in names or name not in _DECLARING}
+        others.update({name: environ[name] for name in PREFIXES if name in environ and names is ACCESS_TOKEN})
+        if declared.find(feed, others, lambda _line: None) is not None:
+            return in_force(environ, names)
+    return None
+
+
+def _answer(status: Status) -> str:
+    return f"{status.code} {status.detail}".rstrip() if status.code else f"nothing ({status.detail})"
+
+
+def _source(feed: Feed, environ: Mapping[str, str], source: str, begin: float) -> str:
+    name = declaring(feed, environ)
+    if name is not None or source == "declared":
+        return name or "one of several, by the feed's word"
+    if source == "provider" and any(_written_since(cache, begin) for cache in caches.locate(environ)):
+        return "the earlier sign-in, renewed now"
+    return "the provider's token cache"
+
+
+def _written_since(cache: caches.Cache, begin: float) -> bool:
+    try:
+        return cache.kind == caches.SESSIONS and cache.path.stat().st_mtime >= begin
+    except OSError:
+        return False
+
+
+def judged(rival: Rival, judge: Optional[Judge]) -> Check:
+    """What the feed says to a credential that wins over keyring; judge: None where it cannot be asked."""
+    status = judge(rival.credential) if judge is not None else Status(0, "it cannot be asked")
+    what = f"{rival.where} has a user ({rival.credential.username}) and a password for this feed"
+    if not status.refused:
+        return Check(rival.client, None, f"{what}, sent without asking keyring; the feed answers {_answer(status)}")
+    step = f"{what}, which the feed refuses ({status.code}); {rival.client} asks no keyring then: remove them there"
+    return Check(rival.client, False, f"{what}, which the feed refuses ({status.code})", step)
