@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
+import io
+import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -11,11 +12,13 @@ from typing import Callable, Optional, TextIO
 
 from . import log
 from .variables import NONINTERACTIVE_MODE, flag
+from .writer import Writer
 
 PREFIX = "artifacts-keyring: "
 CI_VARIABLES = ("TF_BUILD", "GITHUB_ACTIONS", "CI")
-# A client that captures our stderr may read it only after we end: never fill its pipe (64 KiB on Linux).
+# A client that captures our stderr may read it only after its own end: do not fill all of its pipe (64 KiB on Linux).
 CAPTURED_LIMIT = 32 * 1024
+_WRITERS: dict[int, Writer] = {}  # of this process, by descriptor: what one left behind is written before what is new
 
 
 def can_prompt(environ: Mapping[str, str]) -> bool:
@@ -56,19 +59,21 @@ def say(line: str, environ: Mapping[str, str]) -> None:
     text = PREFIX + " ".join(log.redact(line).split())
     log.write(environ, text)
     with screen(environ) as show:
-        show(text.encode(errors="replace") + b"\n")
+        show(text + "\n")
 
 
 @contextlib.contextmanager
-def screen(environ: Mapping[str, str]) -> Iterator[Callable[[bytes], None]]:
-    """A function that shows bytes at once: on stderr and, where that is no terminal, on the terminal too.
+def screen(environ: Mapping[str, str]) -> Iterator[Callable[[str], None]]:
+    """A function that shows text at once: on stderr and, where that is no terminal, on the terminal too.
 
-    The terminal is left alone where prompts are unwanted. The function never raises.
+    The terminal is left alone where prompts are unwanted. The function neither raises nor waits for a reader.
     """
     terminal = _controlling_terminal() if _wants_terminal(environ) else None
+    shown = _Screen(sys.stderr, terminal)
     try:
-        yield _Screen(sys.stderr, terminal).show
+        yield shown.show
     finally:
+        shown.close()
         if terminal is not None:
             terminal.close()
 
@@ -93,27 +98,64 @@ def _is_terminal(stream: Optional[TextIO]) -> bool:
 
 
 class _Screen:
-    """Decodes once, writes everywhere, forgets a stream that fails; its state belongs to one screen()."""
+    """Writes everywhere, forgets a stream that fails; its state belongs to one screen()."""
 
     def __init__(self, stderr: Optional[TextIO], terminal: Optional[TextIO]) -> None:
-        self._streams = [stream for stream in (stderr, terminal) if stream is not None]
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        captured = stderr is not None and not _is_terminal(stderr)
+        self._sinks = [_Sink(stderr, CAPTURED_LIMIT if captured else None)] if stderr is not None else []
+        self._sinks += [_Sink(terminal, None)] if terminal is not None else []
         self._lock = threading.Lock()
-        self._left = {id(stderr): CAPTURED_LIMIT} if stderr is not None and not _is_terminal(stderr) else {}
 
-    def show(self, data: bytes) -> None:
+    def show(self, text: str) -> None:
         with self._lock:
-            text = self._decoder.decode(data)
-            self._streams = [stream for stream in self._streams if text == "" or self._write(stream, text)]
+            self._sinks = [sink for sink in self._sinks if text == "" or sink.write(text)]
 
-    def _write(self, stream: TextIO, text: str) -> bool:
-        text = text[: self._left.get(id(stream), len(text))]
+    def close(self) -> None:
+        """Give readers the time to read."""
+        for sink in self._sinks:
+            sink.drain()
+
+
+class _Sink:
+    """A stream that is written to. room: the bytes that it may get; None: no end of them."""
+
+    def __init__(self, stream: TextIO, room: Optional[int]) -> None:
+        self._stream, self._room = stream, room
+        self._writer = _writer(stream)
+
+    def write(self, text: str) -> bool:
+        """Whether it takes more."""
+        text = text[: self._room]
         try:
-            stream.write(text)
-            stream.flush()
+            self._put(text)
         except (OSError, ValueError):  # closed, or its reader went away
             return False
-        if id(stream) in self._left:
-            self._left[id(stream)] -= len(text.encode(errors="replace"))
-            return self._left[id(stream)] > 0
-        return True
+        if self._room is not None:
+            self._room = max(0, self._room - len(text.encode(errors="replace")))
+        return self._room != 0
+
+    def _put(self, text: str) -> None:
+        if self._writer is None:
+            self._stream.write(text)
+            self._stream.flush()
+        else:
+            data = text.replace("\n", os.linesep).encode(self._stream.encoding, "backslashreplace")
+            self._writer.put(data)
+
+    def drain(self) -> None:
+        if self._writer is not None:
+            self._writer.drain()
+
+
+def _writer(stream: TextIO) -> Optional[Writer]:
+    """What writes behind a file of Python's own; None for what a client put in its place, and for Windows' consoles."""
+    if type(stream) is not io.TextIOWrapper:
+        return None
+    raw = getattr(stream.buffer, "raw", stream.buffer)
+    if not isinstance(raw, io.FileIO):
+        return None
+    try:
+        stream.flush()
+        return _WRITERS.setdefault(stream.fileno(), Writer(stream.fileno()))
+    except (OSError, ValueError):
+        return None

@@ -14,6 +14,7 @@ from .credential import Credential
 FOUND_FOR = 300.0  # seconds
 FAILED_FOR = 60.0  # seconds: three spellings of one question must not cost three time-outs
 CAPACITY = 64
+_SLICE = 0.1  # seconds: on Windows, Ctrl-C interrupts no wait for a lock
 
 
 class Known(NamedTuple):
@@ -72,8 +73,12 @@ class Memory:
             turn = self._turns.setdefault(key, threading.Lock())
             while len(self._turns) > CAPACITY:
                 self._turns.popitem(last=False)
-        with turn:
+        while not turn.acquire(timeout=_SLICE):
+            pass
+        try:
             yield
+        finally:
+            turn.release()
 
     def _put(self, key: tuple[Hashable, ...], known: Known) -> None:
         with self._lock:

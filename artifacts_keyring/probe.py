@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import queue
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Optional
 from urllib.request import getproxies, proxy_bypass
@@ -17,6 +17,7 @@ import httpx
 from . import __version__
 from .credential import Credential
 from .trust import TrustError, ssl_context
+from .waiting import until
 
 # Enough of an error page to let the connection be used again; of an index nothing is read on purpose.
 BODY_LIMIT = 4 * 1024
@@ -99,13 +100,12 @@ class Probe:
     def _bounded(self, credential: Optional[Credential], within: float) -> Status:
         # A thread, because name resolution and a server that trickles know no deadline; a daemon, because
         # the interpreter must not wait for it at its end.
-        answers: queue.SimpleQueue[Status] = queue.SimpleQueue()
-        threading.Thread(target=lambda: answers.put(self._outcome(credential)), daemon=True).start()
+        answers: list[Status] = []
+        thread = threading.Thread(target=lambda: answers.append(self._outcome(credential)), daemon=True)
+        thread.start()
         within = min(within, self._timeout)
-        try:
-            return answers.get(timeout=within)
-        except queue.Empty:
-            return Status(0, f"no answer within {within:.3g} s")
+        until(time.monotonic() + within, lambda seconds: not _runs(thread, seconds))
+        return answers[0] if answers else Status(0, f"no answer within {within:.3g} s")
 
     def _outcome(self, credential: Optional[Credential]) -> Status:
         try:
@@ -132,6 +132,11 @@ class Probe:
                 break
             url = location
         return status
+
+
+def _runs(thread: threading.Thread, seconds: float) -> bool:
+    thread.join(seconds)
+    return thread.is_alive()
 
 
 @contextlib.contextmanager

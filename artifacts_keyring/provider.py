@@ -184,9 +184,7 @@ def _can_lock(environ: Mapping[str, str]) -> bool:
 class Run:
     """The provider at work on one query; as a context manager it is gone at the end of the block."""
 
-    def __init__(
-        self, program: Program, query: Query, environ: Mapping[str, str], show: Callable[[bytes], None]
-    ) -> None:
+    def __init__(self, program: Program, query: Query, environ: Mapping[str, str], show: Callable[[str], None]) -> None:
         self._program, self._query, self._environ = program, query, environ
         command = command_line(program, query, console.has_display(environ))
         log.write(environ, "run " + " ".join(command))
@@ -206,11 +204,11 @@ class Run:
     ) -> None:
         self._child.stop()
 
-    def _prompt(self, data: bytes) -> None:
+    def _prompt(self, text: str) -> None:
         """Show stderr as good as at once, without what stdout says in the same breath."""
         self._started.wait(_BREATH)
         said = self._child.heard(time.monotonic() + _BREATH)
-        self._show(log.without_answer(data.decode("utf-8", "surrogateescape"), said).encode("utf-8", "surrogateescape"))
+        self._show(log.without_answer(text, said))
 
     def first_words(self) -> Optional[Credential]:
         """The credential as soon as it has been said; None: not yet, or none. Only reply() is the answer.
@@ -225,11 +223,11 @@ class Run:
     def reply(self) -> Reply:
         """Wait for its end and read its answer. Raises ProviderError."""
         output = self._child.wait(self._deadline)
-        stderr = log.without_answer(output.stderr.decode("utf-8", "replace"), output.stdout)
+        stderr = log.without_answer(output.stderr, output.stdout)
         log.write(self._environ, f"exit code {output.code}\n{stderr}")
         if not self._query.interactive:
             # Not as it comes: only now is it known what must not be shown, and there is nothing to be answered.
-            self._show(stderr.encode("utf-8", "replace"))
+            self._show(stderr)
         if output.overflow:
             raise ProviderError(
                 f"the credential provider wrote more than {child.STDOUT_LIMIT} bytes as its answer: {_CHECK}"
@@ -249,7 +247,7 @@ class Run:
         return f"the credential provider gave {what}: {next_step}"
 
 
-def _hold(_data: bytes) -> None:
+def _hold(_text: str) -> None:
     """Nothing: what it says is kept for the end."""
 
 
@@ -257,17 +255,17 @@ _CHECK = "check it with `python -m artifacts_keyring doctor`"
 
 
 @contextlib.contextmanager
-def screen(environ: Mapping[str, str], query: Query) -> Iterator[Callable[[bytes], None]]:
+def screen(environ: Mapping[str, str], query: Query) -> Iterator[Callable[[str], None]]:
     """What to give a Run: shows at once what of the provider's stderr the user wants to see."""
     level = shown_level(environ, query.interactive)
     if level is None:
-        yield lambda _data: None
+        yield _hold
         return
     with console.screen(environ) as show:
         yield LevelFilter(level, show)
 
 
-def start(program: Program, query: Query, environ: Mapping[str, str], show: Callable[[bytes], None]) -> Run:
+def start(program: Program, query: Query, environ: Mapping[str, str], show: Callable[[str], None]) -> Run:
     """Start a run; *show* gets the provider's stderr, piece by piece, in another thread. Raises ProviderError."""
     return Run(program, query, environ, show)
 

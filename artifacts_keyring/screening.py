@@ -8,7 +8,7 @@ from typing import Callable, Optional
 from .variables import VERBOSITY
 
 LEVELS = ("Debug", "Verbose", "Information", "Minimal", "Warning", "Error")
-_BY_TAG = {f"[{level}]".encode(): index for index, level in enumerate(LEVELS)}
+_BY_TAG = {f"[{level}]": index for index, level in enumerate(LEVELS)}
 _LONGEST = max(map(len, _BY_TAG))
 # A prompt is Minimal: an interactive run must not hide it, whatever the user's level.
 _PROMPT = LEVELS.index("Minimal")
@@ -25,30 +25,30 @@ def shown_level(environ: Mapping[str, str], interactive: bool) -> Optional[str]:
 
 
 class LevelFilter:
-    """Passes on, byte by byte, the messages of at least *level*; a line without a tag belongs to the one before.
+    """Passes on, letter by letter, the messages of at least *level*; a line without a tag belongs to the one before.
 
     Stack traces (the further lines of a complaint) are shown at Verbose and below only.
     """
 
-    def __init__(self, level: str, show: Callable[[bytes], None]) -> None:
+    def __init__(self, level: str, show: Callable[[str], None]) -> None:
         self._least = LEVELS.index(level)
         self._show = show
         self._message: Optional[int] = None  # level of the message that we are in
-        self._start: Optional[bytes] = b""  # of the line, while its tag is not known yet
+        self._start: Optional[str] = ""  # of the line, while its tag is not known yet
         self._visible = True
 
-    def __call__(self, data: bytes) -> None:
-        for piece in data.splitlines(keepends=True):
+    def __call__(self, text: str) -> None:
+        for piece in text.splitlines(keepends=True):
             if self._start is None:
                 self._pass_on(piece)
             else:
                 self._begin(self._start + piece)
-            if piece.endswith(b"\n"):
-                self._start = b""
+            if piece.endswith("\n"):
+                self._start = ""
 
-    def _begin(self, line: bytes) -> None:
-        tag, closing, _rest = line.partition(b"]")
-        undecided = line.startswith(b"[") and not closing and len(line) < _LONGEST and not line.endswith(b"\n")
+    def _begin(self, line: str) -> None:
+        tag, closing, _rest = line.partition("]")
+        undecided = line.startswith("[") and not closing and len(line) < _LONGEST and not line.endswith("\n")
         if undecided or not line:
             self._start = line
             return
@@ -63,6 +63,6 @@ class LevelFilter:
             return True
         return self._message >= self._least and (self._message < _COMPLAINT or self._least < _DEFAULT)
 
-    def _pass_on(self, piece: bytes) -> None:
+    def _pass_on(self, piece: str) -> None:
         if self._visible:
             self._show(piece)

@@ -342,12 +342,15 @@ def test_the_provider_does_not_outlive_its_client(tmp_path: Path, number: signal
 
 
 def test_a_browser_that_keeps_our_pipes_open_does_not_keep_us(tmp_path: Path) -> None:
-    try:
-        began = time.monotonic()
-        assert ask(standin.make(tmp_path, "browser")).credential == ("user", "from-browser")
-        assert time.monotonic() - began < 30
-    finally:
-        os.kill(int((tmp_path / "browser").read_text()), signal.SIGKILL)
+    last = "browser(); answer('user', 'from-browser'); open(os.path.join(FOLDER, 'ended'), 'w').write(str(time.time()))"
+    took = []
+    for _ in range(3):
+        try:
+            assert ask(standin.make(tmp_path, last)).credential == ("user", "from-browser")
+            took.append(time.time() - float((tmp_path / "ended").read_text()))
+        finally:
+            os.kill(int((tmp_path / "browser").read_text()), signal.SIGTERM)
+    assert min(took) < 0.5, took
 
 
 def test_no_thread_or_process_is_left(tmp_path: Path) -> None:
@@ -361,34 +364,34 @@ def test_no_thread_or_process_is_left(tmp_path: Path) -> None:
 # What of it is shown
 
 
-CHAT = b"[Verbose] [CredentialProvider]hid\n[Debug] [CredentialProvider]x\n  more of x\n[LogX] y\n"
-CODE = b"[Minimal] [CredentialProvider]ATTENTION\n\n    sign in with ABC\n\n"
-WOE = b"[Error] [CredentialProvider]Failed\n   at Some.Method()\n"
+CHAT = "[Verbose] [CredentialProvider]hid\n[Debug] [CredentialProvider]x\n  more of x\n[LogX] y\n"
+CODE = "[Minimal] [CredentialProvider]ATTENTION\n\n    sign in with ABC\n\n"
+WOE = "[Error] [CredentialProvider]Failed\n   at Some.Method()\n"
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 4096])
 @pytest.mark.parametrize(
     ("level", "shown"),
     [
-        ("Information", CODE + b"[Error] [CredentialProvider]Failed\n"),
-        ("Error", b"[Error] [CredentialProvider]Failed\n"),
+        ("Information", CODE + "[Error] [CredentialProvider]Failed\n"),
+        ("Error", "[Error] [CredentialProvider]Failed\n"),
         ("Debug", CHAT + CODE + WOE),
     ],
 )
-def test_messages_below_the_level_are_hidden_however_they_are_cut(level: str, shown: bytes, size: int) -> None:
-    seen: list[bytes] = []
+def test_messages_below_the_level_are_hidden_however_they_are_cut(level: str, shown: str, size: int) -> None:
+    seen: list[str] = []
     screen = LevelFilter(level, seen.append)
     whole = CHAT + CODE + WOE
     for start in range(0, len(whole), size):
         screen(whole[start : start + size])
-    assert b"".join(seen) == shown
+    assert "".join(seen) == shown
 
 
 def test_text_without_a_level_is_shown_at_once() -> None:
-    seen: list[bytes] = []
+    seen: list[str] = []
     screen = LevelFilter("Information", seen.append)
-    screen(b"enter the co")
-    assert seen == [b"enter the co"]
+    screen("enter the co")
+    assert seen == ["enter the co"]
 
 
 @pytest.mark.parametrize(

@@ -339,7 +339,7 @@ def output(data: bytes) -> None:
         assert reason is None or (_is_line(reason) and len(reason) <= 300), reason
     reasons.offline(text)
     for level in LEVELS:
-        assert _shown(level, [data]) == _shown(level, [data[at : at + 1] for at in range(len(data))])
+        assert _shown(level, [text]) == _shown(level, list(text))
 
 
 def _answers_said() -> set[str]:
@@ -352,12 +352,12 @@ def _answers_said() -> set[str]:
     return said
 
 
-def _shown(level: str, pieces: list[bytes]) -> bytes:
-    shown: list[bytes] = []
+def _shown(level: str, pieces: list[str]) -> str:
+    shown: list[str] = []
     show = LevelFilter(level, shown.append)
     for piece in pieces:
         show(piece)
-    return b"".join(shown)
+    return "".join(shown)
 
 
 # --- what they share
