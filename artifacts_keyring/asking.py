@@ -12,7 +12,7 @@ from . import console, declared, feeds, locking, log, provider
 from .credential import Credential
 from .feeds import Feed
 from .provider import ProviderError, Query, Reply, Run
-from .variables import DECLARING, EXTERNAL_ENDPOINTS, TIMEOUT, in_force
+from .variables import DECLARING, EXTERNAL_ENDPOINTS, TIMEOUT, Environment, in_force
 
 if TYPE_CHECKING:
     from .probe import Probe, Status
@@ -57,8 +57,9 @@ def ask(feed: Feed, environ: Mapping[str, str], interactive: Optional[bool]) -> 
 
     interactive: whether a person may be asked; None: where one would see it.
     """
-    environ = {**environ, **declared.for_provider(feed, environ)}
-    session = _Session(feed, environ, time.monotonic() + timeout(environ))
+    known = Environment(environ)
+    known.update(declared.for_provider(feed, environ))
+    session = _Session(feed, known, time.monotonic() + timeout(environ))
     try:
         return _ask(session, interactive)
     except ProviderError as error:

@@ -17,7 +17,7 @@ from typing import Callable, NamedTuple, Optional
 from . import caches, child, console, dotnet, log, reasons
 from .credential import Credential
 from .screening import LevelFilter, shown_level
-from .variables import CREDENTIALPROVIDER_PATH
+from .variables import CREDENTIALPROVIDER_PATH, Environment
 
 NAME = "CredentialProvider.Microsoft"
 BUNDLED = Path(__file__).parent / "bin"
@@ -162,16 +162,17 @@ def without_user(url: str) -> str:
 
 def child_environ(environ: Mapping[str, str], platform: str = sys.platform) -> dict[str, str]:
     """The environment of the provider: the user's, and what it lacks."""
-    result = dict(environ)
+    known, result = Environment(environ, platform), Environment(environ, platform)
     for names, value in (*_DEFAULTS, *(_LINUX_DEFAULTS if platform.startswith("linux") else ())):
-        if not any(name in environ for name in names):
+        if not any(name in known for name in names):
             result[names[0]] = value
-    if platform.startswith("linux") and not any(name in environ for name in _SIGN_IN_CACHE) and not _can_lock(environ):
-        result[_SIGN_IN_CACHE[0]] = "false"
-    bundle = next((environ[name] for name in _CA_FILES if environ.get(name) and Path(environ[name]).is_file()), None)
-    if bundle and platform.startswith("linux") and not environ.get("SSL_CERT_FILE"):
-        result["SSL_CERT_FILE"] = bundle
-    return result
+    if platform.startswith("linux"):
+        if not any(name in known for name in _SIGN_IN_CACHE) and not _can_lock(known):
+            result[_SIGN_IN_CACHE[0]] = "false"
+        bundle = next((known[name] for name in _CA_FILES if known.get(name) and Path(known[name]).is_file()), None)
+        if bundle and not known.get("SSL_CERT_FILE"):
+            result["SSL_CERT_FILE"] = bundle
+    return dict(result)
 
 
 def _can_lock(environ: Mapping[str, str]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import UserDict
 from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
@@ -41,6 +43,30 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(VERBOSITY, "", "lowest level of the provider's messages to show, Debug to Error"),
     Variable(CREDENTIALPROVIDER_PATH, "", "provider to run instead of the bundled one: folder, executable or .dll"),
 )
+
+
+class Environment(UserDict[str, str]):
+    """A copy of an environment, to be changed: its names are case-blind where the system's are.
+
+    Windows' os.environ is, but gives its names in upper case alone: in a dict made of it, ProgramFiles is not found.
+    """
+
+    def __init__(self, environ: Mapping[str, str], platform: str = sys.platform) -> None:
+        self._key = str.upper if platform == "win32" else str
+        super().__init__(environ)
+
+    def __getitem__(self, name: str) -> str:
+        """The value of *name*. Raises KeyError."""
+        return super().__getitem__(self._key(name))
+
+    def __setitem__(self, name: str, value: str) -> None:
+        """Set *name*, however it was spelt before."""
+        super().__setitem__(self._key(name), value)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether *name* is set."""
+        return isinstance(name, str) and super().__contains__(self._key(name))
+
 
 _ON = ("true", "1", "yes", "on")
 _OFF = ("false", "0", "no", "off")

@@ -212,6 +212,16 @@ def test_what_the_child_lacks_is_added_and_what_the_user_set_is_kept(tmp_path: P
     assert broker not in provider.child_environ({"NUGET_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER": "true"}, "linux")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["DOTNET_EnableDiagnostics", "DOTNET_ENABLEDIAGNOSTICS", "dotnet_enablediagnostics", "COMPLUS_ENABLEDIAGNOSTICS"],
+)
+def test_what_the_user_set_on_windows_is_kept_however_it_is_spelt(name: str) -> None:
+    """os.environ there gives every name in upper case."""
+    seen = provider.child_environ({name: "1"}, "win32")
+    assert {key: value for key, value in seen.items() if "DIAG" in key.upper()} == {name.upper(): "1"}
+
+
 def test_a_ca_file_known_to_pip_is_known_to_the_provider(tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.touch()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
+
 import pytest
 
-from artifacts_keyring import variables
+from artifacts_keyring import asking, feeds, variables
 from artifacts_keyring.credential import Credential
+from artifacts_keyring.variables import Environment
 
 
 @pytest.mark.parametrize("value", ["true", "TRUE", "True", "1", "yes", "Yes", "on", " on "])
@@ -46,3 +50,24 @@ def test_a_credential_shows_no_password() -> None:
     credential = Credential("user", "secret-token")
     assert "secret-token" not in f"{credential} {credential!r} {[credential]} {credential!s}"
     assert tuple(credential) == ("user", "secret-token")
+
+
+def test_an_environment_is_as_case_blind_as_the_system() -> None:
+    windows = Environment({"PROGRAMFILES": "p", "Path": "x"}, "win32")
+    assert (windows["ProgramFiles"], windows.get("PATH"), "programfiles" in windows) == ("p", "x", True)
+    windows.update({"ProgramFiles": "q"})
+    assert dict(windows) == {"PROGRAMFILES": "q", "PATH": "x"}
+    assert dict(Environment(windows, "win32")) == dict(windows)
+    linux = Environment({"https_proxy": "a", "HTTPS_PROXY": "b"}, "linux")
+    assert dict(linux) == {"https_proxy": "a", "HTTPS_PROXY": "b"} and "Https_Proxy" not in linux
+
+
+def test_a_look_up_on_windows_finds_what_is_spelt_in_mixed_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """dotnet below ProgramFiles, of which os.environ there says PROGRAMFILES."""
+    seen: list[Mapping[str, str]] = []
+    monkeypatch.setattr(asking, "Environment", functools.partial(Environment, platform="win32"))
+    monkeypatch.setattr(asking, "_ask", lambda session, _interactive: seen.append(session.environ))
+    feed = feeds.parse("https://pkgs.dev.azure.com/o/_packaging/f/pypi/simple/", {})
+    assert feed is not None
+    asking.ask(feed, {"PROGRAMFILES": "p"}, False)
+    assert seen[0]["ProgramFiles"] == "p"
