@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Callable, NamedTuple, Optional
 
-from . import caches, child, console, dotnet, log, reasons
+from . import caches, child, console, dotnet, log, reasons, windows
 from .credential import Credential
 from .screening import LevelFilter, shown_level
 from .variables import CREDENTIALPROVIDER_PATH, Environment
@@ -23,7 +23,7 @@ NAME = "CredentialProvider.Microsoft"
 BUNDLED = Path(__file__).parent / "bin"
 _INSIDE = Path("plugins", "netcore", NAME)
 _LAUNCHER = f"{NAME}.exe" if sys.platform == "win32" else NAME
-_WRONG_MACHINE = (errno.ENOEXEC, 193, 216)  # the latter two are Windows' error numbers for the same
+_WRONG_MACHINE = (193, 216)  # winerror; elsewhere it is ENOEXEC
 # What the child gets unless the user set it (any of the names, the first is set). Measured: without libicu
 # .NET dies at once (docs/provider.md); its debugger's pipes and socket stay in the temp folder when the process is
 # ended from outside; Linux has no broker, asking for it costs a second time-out (docs/sign-in.md, 4 (10)).
@@ -253,6 +253,10 @@ def _hold(_text: str) -> None:
 
 
 _CHECK = "check it with `python -m artifacts_keyring doctor`"
+_UNHEARD = (
+    "the credential provider died without a word (exit code -1): "
+    f"the host of the feed cannot be reached, or a security program ended it; {_CHECK}"
+)
 
 
 @contextlib.contextmanager
@@ -301,26 +305,29 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def not_started(program: Program, error: OSError) -> str:
+def not_started(program: Program, error: OSError, platform: str = sys.platform) -> str:
     """Why a program could not be started, and what to do, as one line."""
-    number = getattr(error, "winerror", None) or error.errno
-    if number in _WRONG_MACHINE:
+    winerror = getattr(error, "winerror", None)
+    if winerror in _WRONG_MACHINE or (platform != "win32" and error.errno == errno.ENOEXEC):
         return (
             f"{program.path} is for another processor or system than this one: install artifacts-keyring "
             f"from the wheel of this platform, or name a provider in {CREDENTIALPROVIDER_PATH}"
         )
-    if number == errno.ENOENT and program.path.is_file():
+    if platform == "win32":
+        sentence = windows.not_started(winerror, error.strerror)
+        return f"{program.command[0]} {sentence or f'cannot be started ({error.strerror}): {_CHECK}'}"
+    if error.errno == errno.ENOENT and program.path.is_file():
         return (
             f"{program.path} cannot be started because its loader is missing (a glibc program on a musl system?): "
             "install artifacts-keyring from its sdist together with the distribution's .NET 8"
         )
-    if number in (errno.EACCES, errno.EPERM):
+    if error.errno in (errno.EACCES, errno.EPERM):
         what = f"{program.command[0]} may not be executed ({error.strerror})"
         return f"{what}: run `chmod +x` on it, and check for a noexec mount"
     return f"{program.command[0]} cannot be started ({error.strerror}): {_CHECK}"
 
 
-def died(code: int, stderr: str, environ: Mapping[str, str]) -> ProviderError:
+def died(code: int, stderr: str, environ: Mapping[str, str], platform: str = sys.platform) -> ProviderError:
     """What an exit code that is neither 0 nor 2 means; stderr: without anything secret."""
     known = reasons.startup_reason(stderr)
     if known:
@@ -328,10 +335,11 @@ def died(code: int, stderr: str, environ: Mapping[str, str]) -> ProviderError:
     if code < 0:
         return ProviderError(f"the credential provider was ended by signal {-code}: try again, or {_CHECK}")
     words = reasons.login_reason(stderr) or reasons.unprefixed_words(stderr)
-    if code == 255 and not words:
-        return _silent_death(environ)
+    shown = windows.end(code) if platform == "win32" else str(code)
+    if shown in ("255", "-1") and not words:
+        return _silent_death(environ) if platform != "win32" else ProviderError(_UNHEARD, silent=True)
     hint = f" ({words})" if words else ""
-    return ProviderError(f"the credential provider failed with exit code {code}{hint}: {_CHECK}")
+    return ProviderError(f"the credential provider failed with exit code {shown}{hint}: {_CHECK}")
 
 
 def _silent_death(environ: Mapping[str, str]) -> ProviderError:

@@ -37,7 +37,7 @@ STARTUP_SIGNS = (
     ),
     _sign(
         r"HRESULT: 0x8007000E|Failed to create CoreCLR",
-        ".NET cannot start, mostly because /proc is not mounted or memory is short",
+        ".NET cannot start, mostly because memory is short or, on Linux, /proc is not mounted",
     ),
     _sign(
         r"You must install or update \.NET|framework '?Microsoft\.NETCore\.App'?, version",
@@ -71,7 +71,7 @@ LOGIN_SIGNS = (
     _sign(r"Msal(?:Service|Client|UiRequired)Exception: (?P<what>[^\n]+)", "{what}"),
     _sign(
         r"PartialChain|UntrustedRoot|remote certificate is invalid",
-        "the server's certificate is not trusted: name your authorities in SSL_CERT_FILE",
+        "the server's certificate is not trusted: have the system trust its authority (on Linux, or SSL_CERT_FILE)",
     ),
     _sign(r"HttpRequestException: (?P<what>[^\n]*)", "{what}"),
     _sign(r"SocketException \(\d+\): (?P<what>[^\n]*)", "{what}"),

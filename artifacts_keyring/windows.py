@@ -1,4 +1,4 @@
-"""What a program that is started needs on Windows alone: a console, its code page, and a job that ends with us."""
+"""What is Windows' own about a program that is started: console, code page, a job that ends with us, error numbers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,43 @@ def creation_flags(console: bool) -> int:
 def codec(code_page: int) -> str:
     """The codec for what .NET writes into a pipe: its console's *code page*, 0 for a console of its own (measured)."""
     return f"cp{code_page}" if code_page else "oem"
+
+
+_REFUSED = "may not be executed ({0}): have the system's rules or the security program of this machine allow it"
+_MEMORY = "cannot be started because memory is short ({0}): close something, and try again"
+# Numbers of the system (winerror), which mean something else as an errno. {0}: its own words.
+_NOT_STARTED = {
+    **dict.fromkeys((2, 3), "is gone ({0}), perhaps taken away by a security program: reinstall artifacts-keyring"),
+    **dict.fromkeys((5, 225, 226, 1260, 4551), _REFUSED),
+    **dict.fromkeys((8, 14, 1455), _MEMORY),
+}
+# NTSTATUS and what .NET ends with.
+_ENDS = {
+    0xC000013A: "it was interrupted",
+    0xC0000005: "it crashed",
+    0xC0000409: "it crashed",
+    0xE0434352: "it crashed",
+    0xC0000017: "memory is short",
+    0xC000012D: "memory is short",
+    0xC0000135: "a DLL that it needs is missing",
+    0xC0000142: "a DLL could not be loaded, as when the session ends",
+}
+
+
+def not_started(winerror: Optional[int], words: Optional[str]) -> Optional[str]:
+    """What is wrong with a program that the system refuses to start, after its name; *words*: the system's."""
+    sentence = _NOT_STARTED.get(winerror or 0)
+    return sentence.format(words) if sentence else None
+
+
+def end(code: int) -> str:
+    """An exit code (the system's are 32 bits without a sign) for people: -1 as such, a status in hexadecimal."""
+    number = code & 0xFFFFFFFF
+    if number < 2**31:
+        return str(number)
+    if number == 0xFFFFFFFF:
+        return "-1"
+    return f"0x{number:08X}, {_ENDS[number]}" if number in _ENDS else f"0x{number:08X}"
 
 
 if sys.platform == "win32":

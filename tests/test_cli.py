@@ -13,6 +13,8 @@ from typing import Callable, NamedTuple
 import pytest
 
 from artifacts_keyring import caches
+from artifacts_keyring.cli import installation
+from artifacts_keyring.variables import Environment
 from tests.azure import AzureWorld, Feed
 from tests.conftest import ROOT
 
@@ -197,3 +199,10 @@ def test_tokens_in_a_secret_service_are_left_and_named(tmp_path: Path) -> None:
     place.touch()
     outcomes = list(caches.clear({"HOME": str(tmp_path)}, dry_run=False, platform="linux"))
     assert any(not outcome.gone and "secret service" in outcome.line for outcome in outcomes)
+
+
+def test_a_proxy_is_listed_once_where_names_are_case_blind() -> None:
+    checks = {check.name: check for check in installation.surroundings(Environment({"HTTPS_PROXY": "p"}, "win32"))}
+    assert checks["proxy variables"].detail == "HTTPS_PROXY=p"
+    both = {"HTTPS_PROXY": "p", "https_proxy": "q"}
+    assert next(installation.surroundings(both)).detail == "HTTPS_PROXY=p, https_proxy=q"

@@ -297,6 +297,58 @@ def test_a_silent_death_names_the_folder_that_cannot_be_written(tmp_path: Path) 
         ask(standin.make(tmp_path, "silent-255"), HOME="/nowhere")
 
 
+def refused(winerror: int, number: int = errno.EACCES) -> OSError:
+    """What Windows' Python raises: errno is made of the system's number, and may say something else."""
+    error = OSError(number, "its words")
+    error.winerror = winerror  # type: ignore[attr-defined, unused-ignore]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (refused(193, errno.ENOEXEC), "is for another processor or system"),
+        (refused(216), "is for another processor or system"),
+        (refused(2, errno.ENOENT), "is gone (its words), perhaps taken away by a security program"),
+        (refused(5), "may not be executed (its words): have the system's rules"),
+        (refused(1260, errno.EINVAL), "may not be executed"),
+        (refused(8, errno.ENOMEM), "memory is short (its words)"),
+        (refused(1455, errno.EINVAL), "memory is short"),
+        (refused(13, errno.EINVAL), "cannot be started (its words): check it with"),
+        (refused(1, errno.ENOEXEC), "cannot be started (its words): check it with"),
+    ],
+)
+def test_the_numbers_of_windows_are_not_taken_for_those_of_posix(tmp_path: Path, error: OSError, words: str) -> None:
+    path = tmp_path / "provider.exe"
+    path.touch()
+    said = provider.not_started(Program((str(path),), path, "self-contained"), error, "win32")
+    assert words in said and "chmod" not in said and "musl" not in said
+
+
+@pytest.mark.parametrize("number", [8, 193, 216, 13, 2, 5])
+def test_nor_the_other_way_round(tmp_path: Path, number: int) -> None:
+    said = provider.not_started(Program(("p",), tmp_path, "self-contained"), OSError(number, "its words"), "linux")
+    wrong_machine = number == errno.ENOEXEC
+    assert ("another processor" in said) is wrong_machine and "memory" not in said
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (0xFFFFFFFF, "died without a word (exit code -1): the host of the feed cannot be reached"),
+        (255, "died without a word"),
+        (1, "failed with exit code 1:"),
+        (0xC000013A, "exit code 0xC000013A, it was interrupted"),
+        (0xC0000135, "a DLL that it needs is missing"),
+        (0x80131506, "failed with exit code 0x80131506: check"),
+    ],
+)
+def test_exit_codes_of_windows(code: int, words: str) -> None:
+    error = provider.died(code, "", {"HOME": "/nowhere"}, "win32")
+    assert words in str(error) and "HOME" not in str(error)
+    assert error.silent is ("without a word" in words)
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

@@ -19,7 +19,7 @@ from .check import PATIENCE, Check, plain
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _PROVIDER_PREFIXES = ("ARTIFACTS_CREDENTIALPROVIDER_", "VSS_NUGET_", "NUGET_CREDENTIALPROVIDER_")
-_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
+_PROXIES = ("HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 # Values of these hold credentials as a whole.
 _SECRET = re.compile(r"ENDPOINTS|TOKEN|PASSWORD|SECRET", re.IGNORECASE)
 _NOWHERE = "https://pkgs.dev.azure.com/doctor/_packaging/doctor/pypi/simple/"
@@ -136,7 +136,9 @@ def _loads(library: str) -> bool:
 
 def surroundings(environ: Mapping[str, str]) -> Iterator[Check]:
     """Variables and authorities that every look-up reads."""
-    proxies = [f"{name}={log.redact(environ[name])}" for name in _PROXIES if environ.get(name)]
+    # Each name as it stands there: Windows finds one in any spelling.
+    names = [name for name in sorted(environ) if name.upper() in _PROXIES and environ[name]]
+    proxies = [f"{name}={log.redact(environ[name])}" for name in names]
     yield Check("proxy variables", None, ", ".join(proxies) or "none set")
     yield _authorities(environ)
     yield Check("variables", None, ", ".join(_in_force(environ)) or "none set")
