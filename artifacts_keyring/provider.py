@@ -14,15 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Callable, NamedTuple, Optional
 
-from . import caches, child, console, dotnet, log, reasons, windows
+from . import caches, child, console, dotnet, layout, log, reasons, windows
 from .credential import Credential
 from .screening import LevelFilter, shown_level
 from .variables import CREDENTIALPROVIDER_PATH, Environment
 
-NAME = "CredentialProvider.Microsoft"
-BUNDLED = Path(__file__).parent / "bin"
-_INSIDE = Path("plugins", "netcore", NAME)
-_LAUNCHER = f"{NAME}.exe" if sys.platform == "win32" else NAME
+BUNDLED = Path(__file__).parent / layout.FOLDER
+_LAUNCHER = f"{layout.PROGRAM}.exe" if sys.platform == "win32" else layout.PROGRAM
 _WRONG_MACHINE = (193, 216)  # winerror; elsewhere it is ENOEXEC
 # What the child gets unless the user set it (any of the names, the first is set). Measured: without libicu
 # .NET dies at once (docs/provider.md); its debugger's pipes and socket stay in the temp folder when the process is
@@ -104,11 +102,11 @@ def _not_executable(path: Path) -> str:
 
 
 def _file(place: Path) -> Optional[Path]:
-    """The file to start: *place* itself, or what a folder of the provider or around it holds."""
+    """The file to start: *place* itself, or what a folder of the provider, or an archive of the vendor's, holds."""
     if place.is_file():
         return place
-    for folder in (place, place / _INSIDE):
-        name = f"{NAME}.dll" if (folder / "runtimes").is_dir() else _LAUNCHER
+    for folder in (place, place / layout.VENDORS):
+        name = f"{layout.PROGRAM}.dll" if (folder / "runtimes").is_dir() else _LAUNCHER
         if (folder / name).is_file():
             return folder / name
     return None

@@ -24,8 +24,11 @@ from credprovider import payload
 from credprovider.errors import ArchiveError, BuildError
 from credprovider.pin import Tree
 
+from artifacts_keyring import layout
+
 KINDS = ("tar.gz", "zip")
 PROVIDER = "plugins/netcore/CredentialProvider.Microsoft"
+LICENSE = Path("legal", "LICENSE")  # where it lies in an unpacked payload
 GOOD = {
     "LICENSE": b"MIT License\n",
     f"{PROVIDER}/CredentialProvider.Microsoft": b"\x7fELF launcher",
@@ -131,8 +134,9 @@ def patch_zip(path: Path, local: int, central: int, value: bytes) -> None:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """Every file below `root`, by its path."""
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    """Every file below `root`, by the vendor's path."""
+    files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    return {layout.vendors(place): path.read_bytes() for place, path in files.items()}
 
 
 def mode(path: Path) -> int:

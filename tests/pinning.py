@@ -22,16 +22,18 @@ from credprovider.download import Patience
 from credprovider.errors import (
     BuildError,
 )
-from credprovider.measuring import HOME
 from credprovider.payload import LICENSE_FILES
 from credprovider.pin import Pin, Tree
 
+from artifacts_keyring import layout
+from tests.archives import contents
 from tests.release_api import ReleasePage, release_page
 from tests.servers import Server, serve
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = Patience(attempts=2, first_contact=1, pause=0.01, longest_pause=0.1, total=60.0)
-EULA = LICENSE_FILES[2]
+HOME = layout.VENDORS
+EULA = list(LICENSE_FILES)[2]
 DEPS = f"{HOME}CredentialProvider.Microsoft.deps.json"
 DLL = f"{HOME}CredentialProvider.Microsoft.dll"
 NATIVE = f"{HOME}libSystem.Native.so"
@@ -117,9 +119,10 @@ def environment(tmp_path: Path, archives: Path, index: Server) -> dict[str, str]
 
 def reduced(root: Path) -> Content:
     """The real payload without most of its runtime: legal texts, the provider, and some neighbours."""
-    paths = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
-    chosen = {name: path for name, path in paths.items() if "/" not in name or name[len(HOME) :].startswith(KEPT)}
-    return {name: path.read_bytes() for name, path in sorted(chosen.items())}
+    chosen = {
+        name: data for name, data in contents(root).items() if "/" not in name or name[len(HOME) :].startswith(KEPT)
+    }
+    return dict(sorted(chosen.items()))
 
 
 def tree_of(files: Content) -> Tree:

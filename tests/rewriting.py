@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 
 from credprovider import embed
-from credprovider.inspection import Reference
+from credprovider.inspection import BIN, Reference
 from credprovider.pin import LOCK_NAME, Pin, Tree, render
 from credprovider.targets import by_key
 
-BIN = "artifacts_keyring/bin/"
-PROVIDER = f"{BIN}plugins/netcore/CredentialProvider.Microsoft/"
+from artifacts_keyring import layout
 
 Contents = Mapping[str, Optional[bytes]]
 Files = Mapping[str, tuple[str, int]]
@@ -142,9 +141,9 @@ def _recorded(wheel: Path) -> Files:
 
 def _tree(files: Files, contents: Contents) -> Tree:
     changed = {name: (hashlib.sha256(data).hexdigest(), len(data)) for name, data in contents.items() if data}
-    rows = sorted({**files, **changed}.items())
-    text = "".join(f"{digest}  {name[len(BIN) :]}\n" for name, (digest, _) in rows)
-    return Tree(hashlib.sha256(text.encode()).hexdigest(), len(rows), sum(size for _, (_, size) in rows))
+    rows = sorted((layout.vendors(name[len(BIN) :]), *facts) for name, facts in {**files, **changed}.items())
+    text = "".join(f"{digest}  {name}\n" for name, digest, _ in rows)
+    return Tree(hashlib.sha256(text.encode()).hexdigest(), len(rows), sum(size for _, _, size in rows))
 
 
 # --- sdists

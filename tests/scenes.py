@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Callable, NamedTuple, Optional
 
+from artifacts_keyring import layout
 from tests import clients
 from tests.azure import AzureWorld, Feed
 
@@ -21,7 +22,7 @@ PATIENT = 120.0  # seconds; what is waited for takes one or two, except on a mac
 USER = "VssSessionToken"
 SESSIONS = Path(".local/share/MicrosoftCredentialProvider/SessionTokenCache.dat")
 SIGN_INS = Path(".local/.IdentityService/msal.cache")
-LAUNCHER = "artifacts_keyring/bin/plugins/netcore/CredentialProvider.Microsoft/CredentialProvider.Microsoft"
+LAUNCHER = f"{layout.PACKAGE}/{layout.FOLDER}/{layout.PROGRAM}"
 _PR_SET_CHILD_SUBREAPER = 36
 
 

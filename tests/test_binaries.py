@@ -10,15 +10,13 @@ import pytest
 from credprovider import binaries
 from credprovider.binaries import Binary, BinaryError
 
-PROVIDER = "plugins/netcore/CredentialProvider.Microsoft"
-
 Trees = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
 def content(payload_tree: Trees) -> Callable[[str, str], bytes]:
     """`content(key, name)`: a file of the provider of a target."""
-    return lambda key, name: (payload_tree(key) / PROVIDER / name).read_bytes()
+    return lambda key, name: (payload_tree(key) / name).read_bytes()
 
 
 def read(data: bytes) -> Binary:

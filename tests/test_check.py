@@ -11,12 +11,12 @@ from typing import Callable, Optional
 
 import pytest
 from credprovider import checking, sdists, targets, wheels
-from credprovider.inspection import UnreadableError
+from credprovider.inspection import BIN, UnreadableError
 
 from tests import rewriting
 from tests.breaking import broken, case_of, padded, reference, refused, replaced, swapped
 from tests.conftest import ROOT, hatchling_build
-from tests.rewriting import PROVIDER, Case
+from tests.rewriting import Case
 
 Wheels = Callable[[str], Path]
 
@@ -55,7 +55,7 @@ def test_a_damaged_file_is_unreadable(tmp_path: Path, name: str, data: bytes) ->
 def test_a_truncated_member_is_unreadable(wheel: Wheels, tmp_path: Path) -> None:
     path = rewriting.rewrite(wheel("linux-x64"), tmp_path, {})
     with zipfile.ZipFile(path) as file:
-        info = file.getinfo(f"{PROVIDER}libcoreclr.so")
+        info = file.getinfo(f"{BIN}libcoreclr.so")
     with path.open("r+b") as raw:
         raw.seek(info.header_offset + info.compress_size // 2)
         raw.write(b"broken" * 10)

@@ -15,6 +15,7 @@ from credprovider.inspection import BIN, NOT_CONCERNED, Dist, Finding, Member
 from credprovider.pin import Tree
 from credprovider.targets import by_key
 
+from artifacts_keyring import layout
 from tests.breaking import reference
 
 LAUNCHER = "plugins/netcore/CredentialProvider.Microsoft/CredentialProvider.Microsoft"
@@ -24,8 +25,8 @@ Check = Callable[[Dist], Finding]
 
 
 def member(path: str, binary: Optional[Binary] = None, mode: int = 0o100644, flaw: str = "") -> Member:
-    """A file of the payload, or with a leading slash one beside it; its digest is that of its path."""
-    full = path[1:] if path.startswith("/") else BIN + path
+    """A file of the payload, by the vendor's path, or with a leading slash one beside it; its digest is its path's."""
+    full = path[1:] if path.startswith("/") else BIN + layout.placed(path)
     return Member(full, mode, 1, hashlib.sha256(path.encode("utf-8", "replace")).hexdigest(), binary=binary, flaw=flaw)
 
 
@@ -88,10 +89,10 @@ EXECUTABLE = member(LAUNCHER, mode=0o100755)
         ([EXECUTABLE, member("a"), member("/b.py", mode=0o644)], ()),
         ([EXECUTABLE, member(LAUNCHER.replace("Cred", "X/Cred", 1), mode=0o100755)], ()),
         ([EXECUTABLE, member("a", mode=0o120777), member("/b", mode=0o040755)], ()),  # another rule refuses these
-        ([EXECUTABLE, member("a", mode=0o100755)], (f"{BIN}a has mode 100755, not 100644",)),
+        ([EXECUTABLE, member("a", mode=0o100755)], (f"{BIN}legal/a has mode 100755, not 100644",)),
         ([EXECUTABLE, member("/b.py", mode=0o755)], ("b.py has mode 755, not 100644",)),
         ([EXECUTABLE, member("/createdump", mode=0o100755)], ("createdump has mode 100755, not 100644",)),
-        ([member(LAUNCHER, mode=0o644)], (f"{BIN}{LAUNCHER} has mode 644, not 100755",)),
+        ([member(LAUNCHER, mode=0o644)], (f"{BIN}CredentialProvider.Microsoft has mode 644, not 100755",)),
         (
             [member("a")],
             (

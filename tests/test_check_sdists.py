@@ -8,6 +8,7 @@ from typing import Callable
 
 import pytest
 from credprovider import embed, rules, sdists
+from credprovider.inspection import BIN
 
 from tests import rewriting
 from tests.breaking import (
@@ -23,7 +24,7 @@ from tests.breaking import (
     swapped,
     unsigned,
 )
-from tests.rewriting import PROVIDER, Case
+from tests.rewriting import Case
 
 
 def source(name: str, change: Callable[[bytes], bytes]) -> Change:
@@ -62,7 +63,7 @@ def linked(info: tarfile.TarInfo) -> None:
 def repinned(name: str, change: Callable[[bytes], bytes]) -> Change:
     """The sdist with one binary changed, as if that had been pinned."""
     return lambda case, into: rewriting.repin_sdist(
-        case, into, {PROVIDER + name: change(rewriting.read_sdist(case.path, PROVIDER + name))}
+        case, into, {BIN + name: change(rewriting.read_sdist(case.path, BIN + name))}
     )
 
 
@@ -86,8 +87,8 @@ SDISTS: list[tuple[str, str, Change]] = [
     ("contents", "another payload", extra("tests/payload.zip")),
     ("contents", "no hook", gone("hatch_build.py")),
     ("contents", "no library behind the hook", gone("scripts/credprovider/embed.py")),
-    ("payload", "another file", source(f"{PROVIDER}CredentialProvider.Microsoft.xml", extended)),
-    ("payload", "none", gone(f"{PROVIDER}CredentialProvider.Microsoft.xml")),
+    ("payload", "another file", source(f"{BIN}CredentialProvider.Microsoft.xml", extended)),
+    ("payload", "none", gone(f"{BIN}CredentialProvider.Microsoft.xml")),
     ("pin", "another provider", source("credprovider.lock.toml", swapped(b'2.0.0rc5"', b'2.0.0rc6"'))),
     ("pin", "none that can be read", source("credprovider.lock.toml", lambda data: data + b"[")),
     ("modes", "all executable", told(executable)),
@@ -99,6 +100,7 @@ SDISTS: list[tuple[str, str, Change]] = [
     ("size", "too large", hollow),
     ("description", "none", source("PKG-INFO", bare_metadata)),
     ("requirements", "an end", source("PKG-INFO", swapped(b"Python: >=3.9", b"Python: <3.13"))),
+    ("paths", "a deep module", extra(f"tests/{'x' * 80}.py")),
 ]
 
 

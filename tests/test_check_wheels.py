@@ -9,7 +9,9 @@ from typing import Callable
 
 import pytest
 from credprovider import embed, wheels
+from credprovider.inspection import BIN
 
+from artifacts_keyring import layout
 from tests import rewriting
 from tests.breaking import (
     KEY,
@@ -27,7 +29,7 @@ from tests.breaking import (
     swapped,
     unsigned,
 )
-from tests.rewriting import PROVIDER, Case
+from tests.rewriting import Case
 
 Wheels = Callable[[str], Path]
 
@@ -58,8 +60,24 @@ def renamed(old: str, new: str) -> Change:
 def patched(name: str, change: Callable[[bytes], bytes], key: str = "linux-x64") -> Change:
     """The wheel with one binary changed, as if that had been pinned."""
     return lambda case, into: rewriting.repin(
-        case, into, key, {PROVIDER + name: change(rewriting.read(case.path, PROVIDER + name))}
+        case, into, key, {BIN + name: change(rewriting.read(case.path, BIN + name))}
     )
+
+
+def further(name: str) -> Change:
+    """The wheel with one more file of the payload, as if that had been pinned."""
+    return lambda case, into: rewriting.repin(case, into, "linux-x64", {BIN + name: b"x\n"})
+
+
+def elsewhere(folder: str) -> Change:
+    """The same bytes, one file of them in another folder: the digest proves the places, too."""
+
+    def change(case: Case, into: Path) -> Case:
+        data = rewriting.read(case.path, f"{BIN}PowerArgs.dll")
+        moved = {f"{BIN}PowerArgs.dll": None, f"{BIN}{folder}PowerArgs.dll": data}
+        return Case(rewriting.rewrite(case.path, into, moved), case.reference)
+
+    return change
 
 
 def listed_twice(case: Case, into: Path) -> Case:
@@ -77,7 +95,7 @@ def recorded_wrongly(case: Case, into: Path) -> Case:
 
 def launcher_mode(mode: int) -> Change:
     def change(info: zipfile.ZipInfo) -> None:
-        if info.filename == f"{PROVIDER}CredentialProvider.Microsoft":
+        if info.filename == f"{BIN}CredentialProvider.Microsoft":
             info.external_attr = mode << 16
 
     return lambda case, into: Case(rewriting.attributes(case.path, into, change), case.reference)
@@ -106,7 +124,7 @@ WHEELS: list[tuple[str, str, str, Change]] = [
     ("contents", "linux-x64", "compiled code", added("artifacts_keyring/__pycache__/feeds.cpython-311.pyc", b"x")),
     ("contents", "linux-x64", "a stray file", added("tests/conftest.py", b"x = 1\n")),
     ("contents", "linux-x64", "no module", without("artifacts_keyring/py.typed")),
-    ("payload", "linux-x64", "another file", replaced(f"{PROVIDER}CredentialProvider.Microsoft.xml", extended)),
+    ("payload", "linux-x64", "another file", replaced(f"{BIN}CredentialProvider.Microsoft.xml", extended)),
     ("payload-record", "linux-x64", "another version", replaced(embed.RECORD, swapped(b"2.0.5", b"2.0.4"))),
     ("modes", "linux-x64", "not executable", launcher_mode(0o100644)),
     ("modes", "linux-x64", "executable for one", launcher_mode(0o100744)),
@@ -117,6 +135,9 @@ WHEELS: list[tuple[str, str, str, Change]] = [
     ("glibc", "linux-x64", "a private one", patched("libcoreclr.so", swapped(b"GLIBC_2.16\0", b"GLIBC_PRIV\0"))),
     ("libraries", "linux-x64", "what no system has", patched("libcoreclr.so", swapped(b"libdl.so.2", b"libxx.so.2"))),
     ("authenticode", "linux-x64", "a changed bit", patched("System.Private.CoreLib.dll", flipped)),
+    ("paths", "linux-x64", "a deep file", further("x" * (101 - len(BIN)))),
+    ("payload", "linux-x64", "a file in the vendor's folder", elsewhere(layout.VENDORS)),
+    ("payload", "linux-x64", "a file in its place beside", elsewhere(f"{layout.LEGAL}{layout.VENDORS}")),
     ("secrets", "linux-x64", "a token", replaced("artifacts_keyring/feeds.py", lambda data: data + TOKEN)),
     ("secrets", "linux-x64", "a web token", replaced("artifacts_keyring/feeds.py", lambda data: data + WEB_TOKEN)),
     ("secrets", "linux-x64", "a private key", replaced("artifacts_keyring/feeds.py", lambda data: data + KEY)),
@@ -185,7 +206,7 @@ def test_this_rule_and_no_other_refuses_the_wheel(
 def test_a_genuine_file_in_the_wrong_place(
     wheel: Wheels, tmp_path: Path, rule: str, key: str, name: str, other: str, other_name: str
 ) -> None:
-    data = rewriting.read(wheel(other), PROVIDER + other_name)
+    data = rewriting.read(wheel(other), BIN + other_name)
     assert refused(wheel(key), patched(name, lambda _: data, key), tmp_path) == [rule]
 
 

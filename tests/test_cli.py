@@ -140,7 +140,7 @@ def test_doctor_finds_a_changed_payload(tmp_path: Path, wheel: Callable[[str], P
 
     with zipfile.ZipFile(wheel("linux-x64")) as archive:
         archive.extractall(tmp_path)
-    changed = tmp_path / "artifacts_keyring" / "bin" / "LICENSE"
+    changed = tmp_path / "artifacts_keyring" / "bin" / "legal" / "LICENSE"
     code = "from artifacts_keyring.cli.installation import integrity; print(integrity({}).ok)"
     command = [sys.executable, "-c", code]
     environ = {**os.environ, "PYTHONPATH": str(tmp_path)}

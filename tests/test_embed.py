@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from credprovider import embed, pin, targets
+from credprovider import embed, payload, pin, targets
 from credprovider.errors import BuildError, PayloadError, PinError
 from credprovider.pin import Pin
 
+from artifacts_keyring import layout
 from tests.conftest import ROOT
 
 
@@ -47,7 +48,7 @@ def test_a_wheel_from_an_sdist_uses_the_payload_in_it(unpacked: Path, tmp_path: 
 
 
 def test_a_payload_changed_in_an_sdist_is_refused(unpacked: Path, tmp_path: Path) -> None:
-    (unpacked / embed.BIN / "LICENSE").write_bytes(b"changed")
+    (unpacked / embed.BIN / "legal" / "LICENSE").write_bytes(b"changed")
     with pytest.raises(PayloadError, match="LICENSE|sha256|bytes"):
         build(unpacked, [], tmp_path)
 
@@ -56,6 +57,23 @@ def test_licences_that_are_not_the_payloads_are_refused(unpacked: Path, tmp_path
     (unpacked / embed.LICENSES / "ThirdPartyNotices.txt").write_text("less\n")
     with pytest.raises(PayloadError, match="licenses/provider/ThirdPartyNotices.txt is not what the payload carries"):
         build(unpacked, [], tmp_path)
+
+
+def test_an_editable_install_replaces_what_an_older_one_staged_in_the_vendors_folders(
+    tree: Path, payload_tree: Callable[[str], Path], archive: Callable[[str], object], tmp_path: Path, lock: Pin
+) -> None:
+    archive("linux-x64")
+    staged, old = tree / embed.BIN, tree / embed.BIN / layout.VENDORS
+    shutil.copytree(payload_tree("linux-x64"), old)
+    (old / "legal" / "LICENSE").rename(staged / "LICENSE")
+    said: list[str] = []
+    request = embed.Build(tree, "wheel", "editable", {targets.RID_VARIABLE: "linux-x64"})
+    for origin in ("payload from", "editable install"):  # the second time it is there
+        embed.prepare(request, tmp_path, said.append)
+        assert origin in said[1]
+        assert payload.measure(staged) == lock.targets["linux-x64"].tree and not old.exists()
+        said.clear()
+    assert sorted(path.name for path in staged.parent.iterdir()) == ["bin", "payload.json"]
 
 
 def test_an_sdist_needs_nothing_beyond_hatchling(unpacked: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Callable, Optional
 
 import pytest
 from credprovider import payload, targets
+from credprovider.inspection import BIN
 from credprovider.pin import Pin
 from credprovider.reproducing import copy_tree
 
@@ -23,7 +24,7 @@ from tests.conftest import ROOT, hatchling_build
 
 FEED = "https://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/"
 DECLARED = json.dumps({"endpointCredentials": [{"endpoint": FEED, "username": "someone", "password": "declared"}]})
-PROVIDER = "artifacts_keyring/bin/plugins/netcore/CredentialProvider.Microsoft/CredentialProvider.Microsoft"
+PROVIDER = f"{BIN}CredentialProvider.Microsoft"
 
 native = pytest.mark.skipif(
     targets.resolve({}).target.key != "linux-x64", reason="runs the linux-x64 provider: needs glibc Linux on x86-64"

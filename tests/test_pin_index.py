@@ -17,11 +17,10 @@ from credprovider.errors import (
     PayloadError,
     SourceError,
 )
-from credprovider.measuring import HOME
 from credprovider.pin import Pin, Tree
 from credprovider.sources import Archive
 
-from tests.pinning import ROOT, Content, Trees, World, pack, small_world, tree_of, versioned
+from tests.pinning import HOME, ROOT, Content, Trees, World, pack, small_world, tree_of, versioned
 from tests.servers import Server, content
 
 

@@ -24,7 +24,7 @@ from tests import standin
 from tests.conftest import ROOT
 
 URL = "https://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/"
-INSIDE = Path("plugins", "netcore", "CredentialProvider.Microsoft")
+INSIDE = Path("plugins", "netcore", "CredentialProvider.Microsoft")  # in an archive of the vendor's
 PATIENT = 60.0
 
 
@@ -58,22 +58,33 @@ def gone(pid: int, within: float = 20.0) -> bool:
 # Where it is
 
 
-def test_the_real_payload_is_found_by_root_folder_and_file(payload_tree: Callable[[str], Path]) -> None:
+def as_the_vendor_has_it(tree: Path, root: Path) -> Path:
+    """The folder of an unpacked archive of the vendor's."""
+    (root / INSIDE.parent).mkdir(parents=True)
+    (root / INSIDE).symlink_to(tree)
+    return root
+
+
+def test_the_real_payload_is_found_by_root_folder_and_file(payload_tree: Callable[[str], Path], tmp_path: Path) -> None:
     tree = payload_tree("linux-x64")
-    launcher = tree / INSIDE / "CredentialProvider.Microsoft"
-    for place in (tree, tree / INSIDE, launcher):
-        assert provider.locate(named(place)) == Program((str(launcher),), launcher, "self-contained")
+    theirs = as_the_vendor_has_it(tree, tmp_path / "theirs")
+    for folder, places in ((tree, [tree]), (theirs / INSIDE, [theirs, theirs / INSIDE])):
+        launcher = folder / "CredentialProvider.Microsoft"
+        for place in (*places, launcher):
+            assert provider.locate(named(place)) == Program((str(launcher),), launcher, "self-contained")
 
 
 def test_a_folder_with_runtimes_and_a_dll_start_through_dotnet(
     payload_tree: Callable[[str], Path], tmp_path: Path
 ) -> None:
     tree = payload_tree("any")
+    theirs = as_the_vendor_has_it(tree, tmp_path / "theirs")
     root = fake_dotnet(tmp_path / "net", "8.0.31")
-    library = tree / INSIDE / "CredentialProvider.Microsoft.dll"
-    for place in (tree, tree / INSIDE, library):
-        program = provider.locate(named(place, {"DOTNET_ROOT": str(root), "PATH": ""}))
-        assert program == Program((str(root / "dotnet"), "exec", str(library)), library, "framework-dependent")
+    for folder, places in ((tree, [tree]), (theirs / INSIDE, [theirs, theirs / INSIDE])):
+        library = folder / "CredentialProvider.Microsoft.dll"
+        for place in (*places, library):
+            program = provider.locate(named(place, {"DOTNET_ROOT": str(root), "PATH": ""}))
+            assert program == Program((str(root / "dotnet"), "exec", str(library)), library, "framework-dependent")
 
 
 def test_a_path_to_nothing_names_the_variable(tmp_path: Path) -> None:

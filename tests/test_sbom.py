@@ -22,9 +22,10 @@ from credprovider.targets import TARGETS
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from artifacts_keyring import layout
+
 KEYS = [target.key for target in TARGETS]
-DEPS = f"{sbom.FOLDER}/{sbom.PROVIDER}.deps.json"
-CONFIG = f"{sbom.FOLDER}/{sbom.PROVIDER}.runtimeconfig.json"
+DEPS, CONFIG = (f"{layout.PROGRAM}.{kind}.json" for kind in ("deps", "runtimeconfig"))
 Trees = Callable[[str], Path]
 
 
@@ -44,7 +45,7 @@ def properties(component: dict[str, Any]) -> list[tuple[str, str]]:
 
 def described(root: Path, into: Path) -> Path:
     """The files of `root` that describe it, alone in a folder that a test may change."""
-    for name in (DEPS, CONFIG, *payload.LICENSE_FILES):
+    for name in (DEPS, CONFIG, *map(layout.placed, payload.LICENSE_FILES)):
         (into / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / name, into / name)
     return into
@@ -141,7 +142,7 @@ def test_only_licences_that_the_payload_tells_are_in_it(lock: Pin, payload_tree:
 
 def test_a_licence_that_is_not_mit_alone_is_not_called_mit(lock: Pin, payload_tree: Trees, tmp_path: Path) -> None:
     root = described(payload_tree("any"), tmp_path)
-    for name in ("LICENSE", "ThirdPartyNotices.txt"):
+    for name in ("legal/LICENSE", "legal/ThirdPartyNotices.txt"):
         text = (root / name).read_text(encoding="utf-8")
         (root / name).write_text(text.replace("without restriction", "with one restriction"), encoding="utf-8")
     document = made(lambda _key: root, lock, "any")
@@ -154,11 +155,11 @@ def test_it_is_the_same_text_elsewhere_and_for_every_hash_seed(lock: Pin, payloa
     elsewhere = payload.stage(payload_tree("any"), lock.targets["any"].tree, tmp_path / "elsewhere")
     root = Path(__file__).resolve().parent.parent
     code = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "import sys; from pathlib import Path; sys.path[:0] = [sys.argv[1], sys.argv[4]]\n"
         "from credprovider import pin, sbom, targets; lock = pin.load(Path(sys.argv[2]))\n"
         "sys.stdout.write(sbom.render(Path(sys.argv[3]), lock, targets.by_key('any')))"
     )
-    arguments = [str(root / "scripts"), str(root / "credprovider.lock.toml"), str(elsewhere)]
+    arguments = [str(root / "scripts"), str(root / "credprovider.lock.toml"), str(elsewhere), str(root)]
     for seed in ("1", "2"):
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments],

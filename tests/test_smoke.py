@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+from credprovider.inspection import BIN
 
 from tests import rewriting
 from tests.conftest import ROOT
@@ -47,7 +48,7 @@ def test_what_cannot_run_here_is_read_and_said_so(wheel: Callable[[str], Path], 
 
 
 def test_a_provider_that_does_not_answer_is_a_failure(wheel: Callable[[str], Path], tmp_path: Path) -> None:
-    library = f"{rewriting.PROVIDER}libhostfxr.so"
+    library = f"{BIN}libhostfxr.so"
     path = rewriting.rewrite(wheel("linux-x64"), tmp_path, {library: b"no library"})
     done = smoke(path)
     assert done.returncode == 1
@@ -55,7 +56,7 @@ def test_a_provider_that_does_not_answer_is_a_failure(wheel: Callable[[str], Pat
 
 
 def test_an_executable_for_another_platform_is_a_failure(wheel: Callable[[str], Path], tmp_path: Path) -> None:
-    other = f"{rewriting.PROVIDER}CredentialProvider.Microsoft"
+    other = f"{BIN}CredentialProvider.Microsoft"
     path = rewriting.rewrite(wheel("osx-arm64"), tmp_path, {other: rewriting.read(wheel("linux-x64"), other)})
     done = smoke(path)
     assert done.returncode == 1

@@ -248,7 +248,7 @@ def test_folder_and_cache_need_nothing_but_the_standard_library(bench: Bench) ->
     program = f"""
         import sys
         from pathlib import Path
-        sys.path[:0] = [{str(ROOT / "scripts")!r}]
+        sys.path[:0] = [{str(ROOT / "scripts")!r}, {str(ROOT)!r}]
         from credprovider import sources
         from credprovider.pin import Asset, IndexFile, Pin, PinnedTarget, Tree
         pin = {bench.pin!r}

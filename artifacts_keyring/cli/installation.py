@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from ctypes import CDLL
 from pathlib import Path
 
-from .. import __version__, caches, dotnet, log, provider, trust
+from .. import __version__, caches, dotnet, layout, log, provider, trust
 from ..variables import CREDENTIALPROVIDER_PATH, EXTERNAL_ENDPOINTS, VARIABLES
 from .check import PATIENCE, Check, plain
 
@@ -84,7 +84,7 @@ def integrity(environ: Mapping[str, str]) -> Check:
     try:
         facts = json.loads(record.read_text(encoding="utf-8"))
         wanted = str(facts["tree_sha256"])
-        seen = _tree_digest(_PACKAGE / "bin")
+        seen = _tree_digest(provider.BUNDLED)
     except (OSError, ValueError, KeyError, TypeError) as error:
         step = f"{record} cannot be used ({error}): reinstall artifacts-keyring"
         return Check("integrity", False, f"no record of what was installed: {error}", step)
@@ -94,8 +94,9 @@ def integrity(environ: Mapping[str, str]) -> Check:
 
 
 def _tree_digest(root: Path) -> str:
-    """The digest that the build recorded: sha256 over the sorted lines `<sha256>  <path>`."""
-    digests = {path.relative_to(root).as_posix(): _file_digest(path) for path in root.rglob("*") if path.is_file()}
+    """The digest that the build recorded: sha256 over the sorted lines `<sha256>  <the vendor's path>`."""
+    files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    digests = {layout.vendors(place): _file_digest(path) for place, path in files.items()}
     lines = (f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -119,7 +120,7 @@ def libraries(environ: Mapping[str, str]) -> Iterator[Check]:
         yield Check("OpenSSL", openssl is not None, openssl or "libssl not found", "" if openssl else step)
     runtimes = dotnet.candidates(environ)
     found = ", ".join(f"{runtime.path} {runtime.majors or 'of unknown version'}" for runtime in runtimes)
-    needed = any((_PACKAGE / "bin").rglob("runtimes"))
+    needed = any(provider.BUNDLED.rglob("runtimes"))
     fits = any(runtime.fits for runtime in runtimes)
     step = f"install a .NET runtime {dotnet.MINIMUM} or newer, or a platform wheel of artifacts-keyring"
     yield Check("dotnet", fits if needed else None, found or "none found", "" if fits or not needed else step)

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
 
+from artifacts_keyring.layout import FOLDER, PACKAGE
 from credprovider import payload, pin, sbom, targets
 from credprovider.errors import BuildError, PayloadError, PinError
 from credprovider.pin import Pin
 from credprovider.targets import Resolved, Target
 
-PACKAGE = "artifacts_keyring"
-BIN = f"{PACKAGE}/bin"
+BIN = f"{PACKAGE}/{FOLDER}"
 RECORD = f"{PACKAGE}/payload.json"
 SBOM_NAME = "artifacts-credprovider.cdx.json"
 LICENSES = "licenses/provider"
@@ -171,11 +171,11 @@ def _holds(root: Path, tree: pin.Tree) -> bool:
 
 def _same_licences(root: Path, committed: Path) -> None:
     """hatchling collects licence files before any hook runs, so they are committed: hold them to the payload's."""
-    for path in payload.license_files(root):
-        ours = committed / path.name
+    for path, name in zip(payload.license_files(root), payload.LICENSE_FILES.values()):
+        ours = committed / name
         if not ours.is_file() or _text(ours) != _text(path):
             raise PayloadError(
-                f"{LICENSES}/{path.name} is not what the payload carries as {path.name}; "
+                f"{LICENSES}/{name} is not what the payload carries as {path.name}; "
                 "look at what changed and run scripts/pin.py --write"
             )
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
 
+from artifacts_keyring.layout import PROGRAM
+
 # No emulator of these exists in a package this project could use.
 UNRUNNABLE = ("osx-x64", "osx-arm64", "win-arm64")
 
-_SYSTEM = "plugins/netcore/CredentialProvider.Microsoft"
 _DOTNET_MUXER = "dotnetcore2==3.1.23"
 _ARM64_PACKAGES = ("libc6", "libgcc-s1", "libstdc++6", "libssl3", "zlib1g")
 _WINE_ENVIRONMENT = {
@@ -169,8 +170,7 @@ def assemble_dotnet(payload: Path, into: Path) -> Path:
     No distribution package and no index has .NET 8, but the payload holds all of its runtime; only
     the muxer and the folders are missing. Raises BrokenTool when the muxer cannot be downloaded.
     """
-    system = payload / _SYSTEM
-    deps = json.loads((system / "CredentialProvider.Microsoft.deps.json").read_text(encoding="utf-8"))
+    deps = json.loads((payload / f"{PROGRAM}.deps.json").read_text(encoding="utf-8"))
     name, library = _runtime_pack(deps)
     version = name.rpartition("/")[2]
     framework = into / "shared" / "Microsoft.NETCore.App" / version
@@ -178,8 +178,8 @@ def assemble_dotnet(payload: Path, into: Path) -> Path:
     for folder in (framework, fxr):
         folder.mkdir(parents=True)
     for file in (*library.get("runtime", {}), *library.get("native", {})):
-        if (system / file).is_file():  # what the pin drops is named there, too
-            shutil.copy2(system / file, framework)
+        if (payload / file).is_file():  # what the pin drops is named there, too
+            shutil.copy2(payload / file, framework)
     (framework / "libhostfxr.so").replace(fxr / "libhostfxr.so")
     (framework / "Microsoft.NETCore.App.deps.json").write_text(json.dumps(_framework_deps(name, library, deps)))
     muxer = _muxer(into)

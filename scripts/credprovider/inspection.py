@@ -15,13 +15,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from artifacts_keyring import layout
 from credprovider import binaries, pin
 from credprovider.binaries import Binary, BinaryError
 from credprovider.errors import BuildError
 from credprovider.pin import Pin, Tree
 from credprovider.targets import Target
 
-BIN = "artifacts_keyring/bin/"
+BIN = f"{layout.PACKAGE}/{layout.FOLDER}/"
 # What the public index takes per file unless a project asks for more.
 SIZE_LIMIT = 100 * 1024 * 1024
 
@@ -93,8 +94,9 @@ class Dist:
 
     @cached_property
     def payload(self) -> Mapping[str, Member]:
-        """The members of the payload by their path in it."""
-        return {path[len(BIN) :]: member for path, member in self.by_path.items() if path.startswith(BIN)}
+        """The members of the payload by the vendor's path."""
+        inside = (member for member in self.members if member.path.startswith(BIN))
+        return {layout.vendors(member.path[len(BIN) :]): member for member in inside}
 
     @property
     def tree(self) -> Tree | None:

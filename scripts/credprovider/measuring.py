@@ -17,6 +17,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from artifacts_keyring import layout
 from credprovider import rules, sbom
 from credprovider.errors import ArchiveError, PayloadError
 from credprovider.inspection import BIN, Dist, Finding, Raw, Reference, read
@@ -27,9 +28,8 @@ from credprovider.targets import Target
 
 # Nine times the files and three times the bytes of the largest payload of provider 2.0.5.
 BOUND = Tree("", 2_000, 280 << 20)
-HOME = "plugins/netcore/CredentialProvider.Microsoft/"
-_ANCHOR = f"{HOME}CredentialProvider.Microsoft.dll"
-_DEPENDENCIES = f"{HOME}CredentialProvider.Microsoft.deps.json"
+_ANCHOR = f"{layout.VENDORS}{layout.PROGRAM}.dll"
+_DEPENDENCIES = f"{layout.VENDORS}{layout.PROGRAM}.deps.json"
 _LEGAL = re.compile(r"licen[cs]e|notice|eula|copying|copyright|legal|patents|third.?party|terms", re.IGNORECASE)
 
 
@@ -72,7 +72,7 @@ class Measured:
         pinned = dataclasses.replace(self.dist.reference.pin, version=self.version)
         with tempfile.TemporaryDirectory() as folder:
             for path, member in self.dist.payload.items():
-                place = Path(folder, path)
+                place = Path(folder, layout.placed(path))
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(member.data)  # empty for a binary, of which only the name is asked
             try:
@@ -87,7 +87,7 @@ class Measured:
         member = self.dist.payload.get(_DEPENDENCIES)
         try:
             libraries = json.loads(member.data if member else b"")["libraries"]
-            return next((_version(name) for name in libraries if name.startswith(f"{sbom.PROVIDER}/")), "")
+            return next((_version(name) for name in libraries if name.startswith(f"{layout.PROGRAM}/")), "")
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise PayloadError(
                 f"{self.dist.path.name}: {_DEPENDENCIES} is missing or lists no libraries; "
@@ -163,7 +163,7 @@ def _prefix(content: Mapping[str, bytes], name: str) -> str:
 
 def _raws(below: Mapping[str, bytes]) -> Iterator[Raw]:
     for path, data in below.items():
-        yield Raw(f"{BIN}{path}", 0, len(data), None, partial(io.BytesIO, data))
+        yield Raw(f"{BIN}{layout.placed(path)}", 0, len(data), None, partial(io.BytesIO, data))
 
 
 def _version(library: str) -> str:
@@ -193,5 +193,5 @@ def _numbers(version: str) -> tuple[int, int]:
 
 
 def committed(folder: Path) -> dict[str, bytes]:
-    """The declared legal texts as the project has them."""
-    return {name: (folder / name).read_bytes() for name in LICENSE_FILES if (folder / name).is_file()}
+    """The declared legal texts as the project has them, by the vendor's names."""
+    return {name: (folder / ours).read_bytes() for name, ours in LICENSE_FILES.items() if (folder / ours).is_file()}

@@ -33,7 +33,8 @@ _SECRETS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
 
 def licences(dist: Dist, own: str, vendor: str) -> Finding:
     """Our licence is at `own`, the vendor's texts are in the folder `vendor` as the payload has them."""
-    pairs = [(own, dist.reference.license), *((f"{vendor}/{name}", _vendor_text(dist, name)) for name in LICENSE_FILES)]
+    texts = ((f"{vendor}/{ours}", _vendor_text(dist, name)) for name, ours in LICENSE_FILES.items())
+    pairs = [(own, dist.reference.license), *texts]
     faults = [_differs(path, dist.data(path), wanted) for path, wanted in pairs]
     figures = f"{len(pairs)} texts, {sum(len(dist.data(path) or b'') for path, _ in pairs)} bytes"
     return finding(figures, [fault for fault in faults if fault])

@@ -1,7 +1,8 @@
 """From an archive to the verified tree of files that a wheel embeds.
 
 What an archive says of itself is believed nowhere: names are checked as text, sizes while bytes
-stream, and nothing stands at its place before its digest is the pinned one.
+stream, and nothing stands at its place before its digest is the pinned one. Paths are the vendor's
+everywhere but on disk, where artifacts_keyring.layout says how the files lie.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Callable, NamedTuple
 
+from artifacts_keyring import layout
 from credprovider.errors import ArchiveError, BuildError, PayloadError
 from credprovider.members import ArchiveLike, Chunks, Member, Refusal, archive_members, folder_members, line
 from credprovider.pin import Tree
 
-LICENSE_FILES = (
-    "LICENSE",
-    "ThirdPartyNotices.txt",
-    "EULA_Microsoft Visual Studio Team Services Credential Provider.docx",
-)
+# The vendor's name -> the name in this project's folder of licences, which has to be short: see the rule about paths.
+LICENSE_FILES = {
+    "LICENSE": "LICENSE",
+    "ThirdPartyNotices.txt": "ThirdPartyNotices.txt",
+    "EULA_Microsoft Visual Studio Team Services Credential Provider.docx": "EULA.docx",
+}
 EXECUTABLES = frozenset(
     f"{name}{suffix}" for name in ("CredentialProvider.Microsoft", "createdump") for suffix in ("", ".exe")
 )
@@ -54,7 +57,7 @@ def stage(root: Path, tree: Tree, into: Path) -> Path:
     """Copy the unpacked payload `root` to the folder `into` with modes set; return `into`. Raises PayloadError."""
     again = f"delete {root} and unpack it again"
     with _refused_as(PayloadError, f"{root} is refused", again):
-        return _build(folder_members(root), tree, into, str(root), again)
+        return _build(_members(root), tree, into, str(root), again)
 
 
 def measure(root: Path) -> Tree:
@@ -63,11 +66,11 @@ def measure(root: Path) -> Tree:
     Raises PayloadError if anything there is neither a folder nor a regular file.
     """
     with _refused_as(PayloadError, f"{root} is refused", f"delete {root} and unpack it again"):
-        return tree_of((path, *_hashed(chunks)) for path, chunks in folder_members(root))
+        return tree_of((path, *_hashed(chunks)) for path, chunks in _members(root))
 
 
 def tree_of(files: Iterable[tuple[str, str, int]]) -> Tree:
-    """The tree that files make, each given by its path below the root, its sha256 and its bytes.
+    """The tree that files make, each given by the vendor's path, its sha256 and its bytes.
 
     Its digest is the sha256 over the lines `<sha256 of file>  <path>`, sorted by path.
     """
@@ -92,12 +95,12 @@ def verify(root: Path, tree: Tree) -> None:
 def license_files(root: Path) -> tuple[Path, ...]:
     """The vendor's licence, notices and EULA, in that order. Raises PayloadError if one is missing."""
     for name in LICENSE_FILES:
-        if not (root / name).is_file():
+        if not (root / layout.placed(name)).is_file():
             raise PayloadError(
                 f"{root} holds no {name!r}; every payload has {', '.join(LICENSE_FILES)}; "
                 "if the vendor renamed it, correct LICENSE_FILES in scripts/credprovider/payload.py"
             )
-    return tuple(root / name for name in LICENSE_FILES)
+    return tuple(root / layout.placed(name) for name in LICENSE_FILES)
 
 
 # --- errors
@@ -185,7 +188,7 @@ def _write_all(members: Iterable[Member], tree: Tree, folder: Path) -> Tree:
 
 
 def _write(folder: Path, path: str, chunks: Chunks, meter: Callable[[bytes], None]) -> _Entry:
-    target = folder.joinpath(*path.split("/"))
+    target = folder.joinpath(*layout.placed(path).split("/"))
     target.parent.mkdir(parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
     # closed here, or a refused zip would stay open as long as the exception lives (and could not be deleted on Windows)
@@ -200,6 +203,10 @@ def _write(folder: Path, path: str, chunks: Chunks, meter: Callable[[bytes], Non
 
 
 # --- the tree
+
+
+def _members(root: Path) -> Iterator[Member]:
+    return ((layout.vendors(path), chunks) for path, chunks in folder_members(root))
 
 
 def _hashed(chunks: Iterator[bytes]) -> tuple[str, int]:

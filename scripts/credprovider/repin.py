@@ -315,7 +315,7 @@ def _first(faults: Iterable[str]) -> str:
 
 
 def _finish(request: Request, old: Pin, new: Pin, texts: Mapping[str, bytes], say: Say) -> None:
-    files = {f"{LICENSES}/{name}": data for name, data in texts.items()}
+    files = {f"{LICENSES}/{LICENSE_FILES[name]}": data for name, data in texts.items()}
     if new != old:
         files[pin.LOCK_NAME] = pin.render(new).encode("utf-8")
     if not files:

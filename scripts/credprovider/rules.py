@@ -10,12 +10,16 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import cache_from_source
 from pathlib import PurePosixPath
 
 from credprovider import binaries
-from credprovider.inspection import BIN, NOT_CONCERNED, Dist, Finding, Member, finding
+from credprovider.inspection import NOT_CONCERNED, Dist, Finding, Member, finding
 from credprovider.payload import EXECUTABLES, tree_of
 from credprovider.targets import Target
+
+# Windows gives a path 259 characters, and some site-packages take 154 of them (tests/test_layout.py lists them).
+LONGEST_PATH = 100
 
 # What PEP 600 lets a manylinux wheel expect of a system, as far as .NET uses it.
 _SYSTEM_LIBRARIES = frozenset(
@@ -61,6 +65,23 @@ ISSUERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+# --- paths
+
+
+def paths(dist: Dist) -> Finding:
+    """No path, nor one of what an installer compiles, is too long for Windows below a deep site-packages."""
+    longest = max(_installed(dist), key=len, default="")
+    faults = [f"{path} has {len(path)} characters" for path in _installed(dist) if len(path) > LONGEST_PATH]
+    return finding(f"the longest has {len(longest)} characters, {LONGEST_PATH} may be", faults)
+
+
+def _installed(dist: Dist) -> Iterator[str]:
+    for member in dist.members:
+        yield member.path
+        if member.path.endswith(".py"):
+            yield cache_from_source(member.path, optimization=2)
+
+
 # --- payload
 
 
@@ -80,7 +101,7 @@ def tree(dist: Dist) -> Finding:
 def modes(dist: Dist) -> Finding:
     """What the provider starts is executable for everybody, and nothing else is."""
     runnable = [path for path in dist.payload if PurePosixPath(path).name in EXECUTABLES]
-    allowed = {f"{BIN}{path}" for path in runnable}
+    allowed = {dist.payload[path].path for path in runnable}
     faults = [fault for member in dist.members if (fault := _mode_fault(member, member.path in allowed))]
     if not runnable and dist.target and dist.payload:
         faults.append(f"there is nothing to start: none of {', '.join(sorted(EXECUTABLES))}")

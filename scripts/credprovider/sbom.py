@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from artifacts_keyring.layout import PROGRAM, placed
 from credprovider.errors import PayloadError
 from credprovider.payload import LICENSE_FILES
 from credprovider.pin import Pin, PinnedTarget
 
-PROVIDER = "CredentialProvider.Microsoft"
-FOLDER = f"plugins/netcore/{PROVIDER}"
 _LICENSE, _NOTICES, _ = LICENSE_FILES
 _RUNTIME_PACK = "runtimepack."
 # sha256 over the letters of the MIT licence's permission, condition and disclaimer, whatever the layout.
@@ -101,7 +100,7 @@ def _provider(facts: _Facts, pinned: Pin, row: PinnedTarget) -> Json:
         "type": "application",
         "bom-ref": facts.provider.key,
         "supplier": {"name": "Microsoft"},
-        "name": PROVIDER,
+        "name": PROGRAM,
         "version": pinned.version,
         "licenses": [{"license": {"id": facts.licence} if facts.licence else {"name": f"see {_LICENSE}"}}],
         **purl,
@@ -167,25 +166,24 @@ def _evidence(library: _Library) -> Json:
 
 
 def _read(root: Path, version: str) -> _Facts:
-    place = root / FOLDER
     try:
-        libraries = _libraries(root, _json(place / f"{PROVIDER}.deps.json"))
-        framework = _framework(_json(place / f"{PROVIDER}.runtimeconfig.json"))
-        licence, notices = (_text(root / name) for name in (_LICENSE, _NOTICES))
+        libraries = _libraries(root, _json(root / f"{PROGRAM}.deps.json"))
+        framework = _framework(_json(root / f"{PROGRAM}.runtimeconfig.json"))
+        licence, notices = (_text(root / placed(name)) for name in (_LICENSE, _NOTICES))
     except _MALFORMED as error:
         raise PayloadError(
-            f"{place} does not describe itself as a .NET program ({type(error).__name__}: {error}); "
+            f"{root} does not describe itself as a .NET program ({type(error).__name__}: {error}); "
             "delete the payload and build again, or look whether the vendor changed its form"
         ) from error
-    named = [library for library in libraries if library.name == PROVIDER]
+    named = [library for library in libraries if library.name == PROGRAM]
     if [library.version for library in named] != [version]:
         seen = ", ".join(library.key for library in named) or "nothing"
         raise PayloadError(
-            f"{PROVIDER}.deps.json names {seen}; the pin says {PROVIDER}/{version}; "
+            f"{PROGRAM}.deps.json names {seen}; the pin says {PROGRAM}/{version}; "
             "make the pin again with scripts/pin.py"
         )
     own = named[0]
-    others = tuple(library for library in libraries if library.name != PROVIDER)
+    others = tuple(library for library in libraries if library.name != PROGRAM)
     provider = replace(own, files=_unclaimed(root, libraries))
     return _Facts(provider, others, framework, _spdx(licence), _noticed(notices, others))
 
@@ -223,10 +221,10 @@ def _library(root: Path, key: str, entry: Json, used: Json, keys: Mapping[str, s
 def _paths(used: Json) -> Iterable[str]:
     """Where the files of a library lie: flat beside the program, except what is for one platform or language."""
     for group in ("runtime", "native"):
-        yield from (f"{FOLDER}/{path.rpartition('/')[2]}" for path in used.get(group, {}))
-    yield from (f"{FOLDER}/{path}" for path in used.get("runtimeTargets", {}))
+        yield from (path.rpartition("/")[2] for path in used.get(group, {}))
+    yield from used.get("runtimeTargets", {})
     for path, entry in used.get("resources", {}).items():
-        yield f"{FOLDER}/{entry['locale']}/{path.rpartition('/')[2]}"
+        yield f"{entry['locale']}/{path.rpartition('/')[2]}"
 
 
 def _hex(sha512: str) -> str:
@@ -244,7 +242,7 @@ def _framework(config: Json) -> str:
 
 
 def _unclaimed(root: Path, libraries: Iterable[_Library]) -> tuple[str, ...]:
-    claimed = {path for library in libraries if library.name != PROVIDER for path in library.files}
+    claimed = {path for library in libraries if library.name != PROGRAM for path in library.files}
     every = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
     return tuple(sorted(every - claimed))
 

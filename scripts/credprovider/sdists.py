@@ -13,11 +13,12 @@ from pathlib import Path
 
 from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 
+from artifacts_keyring.layout import PACKAGE
 from credprovider import embed, papers, pin, rules
 from credprovider.errors import PinError
 from credprovider.inspection import BIN, Dist, Finding, Raw, Reference, Rule, finding, read
 from credprovider.targets import NON_SC, by_key
-from credprovider.wheels import MODULES, PACKAGE
+from credprovider.wheels import MODULES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -141,4 +142,5 @@ RULES: tuple[Rule, ...] = (
     Rule("size", "the index takes a file of this size", 51, papers.size),
     Rule("description", "the index can show the description (twine check --strict)", 52, papers.renders),
     Rule("requirements", "every supported Python is admitted, no needless dependency asked for", 53, requirements),
+    Rule("paths", "no path has more than 100 characters, or Windows could not install it", 55, rules.paths),
 )

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Callable, NamedTuple
 
+from artifacts_keyring.layout import PROGRAM
 from credprovider import binaries, emulation
 from credprovider.embed import BIN, RECORD
 from credprovider.emulation import BrokenTool, Lacking, Runner
 from credprovider.inspection import UnreadableError
 
-PROVIDER = "plugins/netcore/CredentialProvider.Microsoft/CredentialProvider.Microsoft"
 # The slowest is linux-arm64 under qemu: 10 s; a loaded CI machine takes several times that.
 PATIENCE_SECONDS = 180
 
@@ -65,7 +65,7 @@ def run(files: Sequence[Path], question: Question, say: Callable[[str], None]) -
 
 def _one(file: Path, question: Question, scratch: Path) -> Answer:
     key, root = _unpack(file, scratch)
-    provider = root / PROVIDER
+    provider = root / PROGRAM
     started = time.monotonic()
     if key in emulation.UNRUNNABLE:
         outcome, good = _headers(provider, key)

@@ -23,12 +23,11 @@ from pathlib import Path
 from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from artifacts_keyring.layout import PACKAGE
 from credprovider import embed, papers, rules
 from credprovider.inspection import BIN, NOT_CONCERNED, Dist, Finding, Raw, Reference, Rule, finding, read
 from credprovider.payload import LICENSE_FILES
 from credprovider.targets import TARGETS, Target
-
-PACKAGE = "artifacts_keyring"
 
 _TREE = Path(__file__).resolve().parents[2]
 # The whole package, as the tree has it from which this is run.
@@ -174,7 +173,7 @@ def contents(dist: Dist) -> Finding:
 def _papers() -> Iterator[str]:
     yield f"sboms/{embed.SBOM_NAME}"
     yield "licenses/LICENSE"
-    yield from (f"licenses/{embed.LICENSES}/{name}" for name in LICENSE_FILES)
+    yield from (f"licenses/{embed.LICENSES}/{name}" for name in LICENSE_FILES.values())
 
 
 # --- what travels with the payload
@@ -269,4 +268,5 @@ RULES: tuple[Rule, ...] = (
     Rule("description", "the index can show the description (twine check --strict)", 52, papers.renders),
     Rule("requirements", "every supported Python is admitted, no needless dependency asked for", 53, requirements),
     Rule("entry-points", "keyring finds the backend, a person the command", 54, entry_points),
+    Rule("paths", "no path has more than 100 characters, or Windows could not install it", 55, rules.paths),
 )

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Optional
 
+from artifacts_keyring import layout
+
 # All a child gets from the machine; lean systems have no ICU data.
 BARE: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
 
@@ -24,7 +26,7 @@ class Outcome(NamedTuple):
 
 def launcher(tree: Path) -> Path:
     """The executable inside an unpacked self-contained payload; a file is taken for the executable itself."""
-    return tree / "plugins/netcore/CredentialProvider.Microsoft/CredentialProvider.Microsoft" if tree.is_dir() else tree
+    return tree / layout.PROGRAM if tree.is_dir() else tree
 
 
 def look_up(
