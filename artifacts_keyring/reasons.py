@@ -45,17 +45,28 @@ STARTUP_SIGNS = (
     ),
 )
 
-# What goes wrong on the way to a credential.
+NO_ACCESS = "the account that signed in most likely has no access to this organisation"
+
+# What goes wrong on the way to a credential, the more telling first: one failure has several of them.
 LOGIN_SIGNS = (
+    # Only what Entra itself says to the user is worth a line; MSAL's own words are in the log.
+    _sign(r"Msal\w+Exception: (?P<what>AADSTS\d+[^\n]*)", "{what}"),
     _sign(
         r"Credentials will not be returned to untrusted endpoint '(?P<what>[^']*)'",
         "the provider does not trust the sign-in endpoint {what}",
     ),
+    _sign(
+        r"Error Code: \w+ Error Description: (?P<what>[^\n]+?)\s*(?:Http status code|$)",
+        "this machine's identity service said: {what}",
+    ),
+    _sign(r"ErrorCode: managed_identity_unreachable_network", "no identity service of this machine answers"),
     _sign(r"ErrorCode: (?:authorization_declined|access_denied)", "the sign-in was declined"),
     _sign(r"ErrorCode: (?:expired_token|code_expired)", "the sign-in code expired before it was used"),
-    _sign(r"^\[Warning\] \[CredentialProvider\]A task was canceled", "nobody completed the sign-in in time"),
-    # Only what Entra itself says to the user is worth a line; MSAL's own words are in the log.
-    _sign(r"Msal\w+Exception: (?P<what>AADSTS\d+[^\n]*)", "{what}"),
+    _sign(
+        # The one between two polls, the other in the middle of one.
+        r"^\[Warning\] \[CredentialProvider\](?:A task|The operation) was canceled",
+        "nobody completed the sign-in in time",
+    ),
     _sign(r"ErrorCode: invalid_grant", "the earlier sign-in is no longer valid"),
     _sign(
         r"acquire session token: System\.\S+: (?P<what>(?:No space left on device|Disk quota exceeded|Read-only file "
@@ -63,6 +74,11 @@ LOGIN_SIGNS = (
         "the provider cannot write its caches: {what}",
     ),
     _sign(r"MSAL deserialization failed", "the cache of the earlier sign-in was damaged, the provider has removed it"),
+    _sign(
+        # A sign-in that is no good would not have come so far.
+        r"^\[Verbose\] \[CredentialProvider\]Response: (?P<what>Unauthorized|Forbidden)\b",
+        f"{NO_ACCESS} (no session token: Azure DevOps said {{what}})",
+    ),
     _sign(
         r"^\[Verbose\] \[CredentialProvider\]Response: (?!OK\b)(?P<what>\w+)",
         "no session token: Azure DevOps said {what}",
@@ -86,6 +102,8 @@ LOGIN_SIGNS = (
     ),
 )
 
+# It tries several ways to a token, one after the other; why the last one failed is what counts.
+_ATTEMPT = "Attempting to acquire bearer token using provider"
 _OFFLINE = re.compile(r"HttpRequestException|SocketException|PartialChain|UntrustedRoot|AuthenticationException")
 _LINE = re.compile(r"^\[(?P<level>\w+)\] ?\[CredentialProvider\](?P<text>.*)$", re.MULTILINE)
 # Said in every run on Linux; never why something failed.
@@ -105,7 +123,8 @@ def startup_reason(stderr: str) -> Optional[str]:
 
 def login_reason(stderr: str) -> Optional[str]:
     """Why a run that worked found no credential: a known sign, else its last complaint, or None."""
-    return _first(LOGIN_SIGNS, stderr) or _complaint(stderr)
+    last = stderr[max(0, stderr.rfind(_ATTEMPT)) :]
+    return _first(LOGIN_SIGNS, last) or _first(LOGIN_SIGNS, stderr) or _complaint(stderr)
 
 
 def offline(stderr: str) -> bool:

@@ -488,7 +488,15 @@ def test_the_users_verbosity_is_honoured_but_hides_no_prompt(wanted: str, intera
         ("[Warning] [CredentialProvider]A task was canceled.\n", "nobody completed the sign-in in time"),
         (
             "[Verbose] [CredentialProvider]Response: Unauthorized\n",
-            "no session token: Azure DevOps said Unauthorized",
+            f"{reasons.NO_ACCESS} (no session token: Azure DevOps said Unauthorized)",
+        ),
+        ("[Verbose] [CredentialProvider]Response: NotFound\n", "no session token: Azure DevOps said NotFound"),
+        ("[Warning] [CredentialProvider]The operation was canceled.\n", "nobody completed the sign-in in time"),
+        (
+            "Attempting to acquire bearer token using provider 'MSAL Silent'\n\tErrorCode: invalid_grant\n"
+            "Microsoft.Identity.Client.MsalUiRequiredException: AADSTS700082: The refresh token has expired\n"
+            "Attempting to acquire bearer token using provider 'MSAL Device Code'\n\tErrorCode: access_denied\n",
+            "the sign-in was declined",
         ),
         (
             "Microsoft.Identity.Client.MsalServiceException: AADSTS50105: not assigned to a role\n",

@@ -24,11 +24,13 @@ class Identity:
     """What the human and the directory decide; tests set the fields before a look-up.
 
     pending: polls answered "authorization_pending" before the sign-in; refusal: the error code the last
-    poll gets instead of tokens; interval, expires_in: seconds; refuse_refresh: refresh tokens are invalid.
+    poll gets instead of tokens; description: Entra's words to every refusal; interval, expires_in: seconds;
+    refuse_refresh: refresh tokens are invalid.
     """
 
     pending: int = 0
     refusal: str = ""
+    description: str = "decided by the test"
     interval: int = 1
     expires_in: int = 3600
     refuse_refresh: bool = False
@@ -127,7 +129,11 @@ class Identity:
             )
         checks = {"device_code": self._poll, "authorization_code": self._proof, "refresh_token": self._refresh}
         error = checks[grant](form) if grant in checks else "unsupported_grant_type"
-        return _refused(error) if error else as_json(self._tokens(form.get("scope", "")))
+        return self._refused(error) if error else as_json(self._tokens(form.get("scope", "")))
+
+    def _refused(self, error: str) -> Answer:
+        # Without a description MSAL takes "authorization_pending" for an unknown error and gives up.
+        return as_json({"error": error, "error_description": self.description}, 400)
 
     def _poll(self, form: Mapping[str, str]) -> str:
         device_code = form.get("device_code", "")
@@ -162,11 +168,6 @@ class Identity:
         token = f"access-{next(self._numbers)}"
         self.access_tokens.add(token)
         return token
-
-
-def _refused(error: str) -> Answer:
-    # Without a description MSAL takes "authorization_pending" for an unknown error and gives up.
-    return as_json({"error": error, "error_description": f"{error}: decided by the test"}, 400)
 
 
 def _id_token(expires_in: int) -> str:
