@@ -96,6 +96,24 @@ def test_a_login_asks_for_ninety_days(world: AzureWorld, feed: Feed, tree: Path,
     assert timedelta(days=89) < until - datetime.now(timezone.utc) < timedelta(days=91)
 
 
+@pytest.mark.parametrize("prefix", ["ARTIFACTS_CREDENTIALPROVIDER_", "NUGET_CREDENTIALPROVIDER_"])
+@pytest.mark.parametrize(
+    ("name", "value", "step", "hours"),
+    [
+        ("VSTS_SESSIONTIMEMINUTES", "60", "session:Compact", 1),
+        ("VSTS_TOKENTYPE", "SelfDescribing", "session:SelfDescribing", 4),
+    ],
+)
+def test_how_long_a_token_holds_is_the_users_choice(
+    world: AzureWorld, feed: Feed, tree: Path, home: Path, prefix: str, name: str, value: str, step: str, hours: int
+) -> None:
+    """As README and `login` say."""
+    run(world, feed, tree, home, environ={f"{prefix}{name}": value}, interactive=True)
+    assert world.steps[-1] == step
+    until = datetime.fromisoformat(json.loads(world.requests[-1].body)["validTo"][:19]).replace(tzinfo=timezone.utc)
+    assert abs(until - datetime.now(timezone.utc) - timedelta(hours=hours)) < timedelta(minutes=5)
+
+
 # A browser: fetches the page that it is told to open, and sends its form off.
 BROWSER = """
 import html.parser, sys, urllib.parse, urllib.request

@@ -43,17 +43,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _login(options: argparse.Namespace) -> int:
-    from .. import feeds, lookup
+    from .. import declared, feeds, lookup
 
     feed = feeds.parse(options.url, os.environ)
     if feed is None or feed.kind == "host":
         return _no_feed(options.url)
+    best = declared.look(feed, os.environ).best
     try:
         answer = lookup.find(options.url, os.environ, interactive=True, fresh=True)
     except lookup.LookupFailed as error:
         return _fail(str(error), FAILED)
     if answer.credential is None:
         print(f"{feed.index_url} is public: it needs no login")
+    elif best is not None:
+        print(f"{best.name} declares the credential for {feed.index_url}: there is nothing to sign in")
     else:
         print(f"logged in to {feed.index_url} (user {answer.credential.username}); {_kept()}")
     return OK
@@ -64,8 +67,19 @@ def _kept() -> str:
 
     places = [cache.path for cache in caches.locate(os.environ) if cache.kind == caches.SESSIONS]
     if any(place.is_file() for place in places):
-        return "the provider keeps the token"
+        return f"the provider keeps the token; {_validity()}"
     return f"the provider kept no token, so that the next look-up begins anew: is {places[0]} writable?"
+
+
+def _validity() -> str:
+    """How long a token holds and what it may do: measured, see tests/test_azure.py."""
+    from ..variables import SESSION_MINUTES, TOKEN_TYPE, in_force
+
+    scopes = "with the scopes packaging-write and drop-write"
+    named = in_force(os.environ, (*SESSION_MINUTES, *TOKEN_TYPE))
+    if named:
+        return f"{named}={os.environ[named]} decides how long one holds that you sign in for, {scopes}"
+    return f"one that you sign in for holds 90 days, {scopes}; {SESSION_MINUTES[0]} and {TOKEN_TYPE[0]} change that"
 
 
 def _logout(options: argparse.Namespace) -> int:
