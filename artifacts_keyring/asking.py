@@ -8,11 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
-from . import console, declared, feeds, locking, log, provider
+from . import console, declared, feeds, locking, log, provider, reasons
 from .credential import Credential
 from .feeds import Feed
 from .provider import ProviderError, Query, Reply, Run
-from .variables import DECLARING, EXTERNAL_ENDPOINTS, TIMEOUT, Environment, in_force
+from .variables import ACCESS_TOKEN, DECLARING, EXTERNAL_ENDPOINTS, TIMEOUT, Environment
 
 if TYPE_CHECKING:
     from .probe import Probe, Status
@@ -37,11 +37,16 @@ class NoCredential(Exception):
 
 
 class _Session(NamedTuple):
-    """One look-up: whom to ask, until when (on time.monotonic()) without a person."""
+    """One look-up: whom to ask, until when (on time.monotonic()) without a person, and what is declared for it."""
 
     feed: Feed
     environ: Mapping[str, str]
     deadline: float
+    found: declared.Finding
+
+    def aims_at(self, feed: Feed) -> _Session:
+        """The same look-up of another feed."""
+        return self._replace(feed=feed, found=declared.look(feed, self.environ))
 
     def left(self) -> float:
         """Seconds until the deadline."""
@@ -59,7 +64,7 @@ def ask(feed: Feed, environ: Mapping[str, str], interactive: Optional[bool]) -> 
     """
     known = Environment(environ)
     known.update(declared.for_provider(feed, environ))
-    session = _Session(feed, known, time.monotonic() + timeout(environ))
+    session = _Session(feed, known, time.monotonic() + timeout(environ), declared.look(feed, environ))
     try:
         return _ask(session, interactive)
     except ProviderError as error:
@@ -68,7 +73,7 @@ def ask(feed: Feed, environ: Mapping[str, str], interactive: Optional[bool]) -> 
 
 def accepted(feed: Feed, candidates: Sequence[Credential], environ: Mapping[str, str]) -> Optional[Credential]:
     """The first of *candidates* that *feed* accepts; None: none of them, or it does not answer in time."""
-    session = _Session(feed, environ, time.monotonic() + timeout(environ))
+    session = _Session(feed, environ, time.monotonic() + timeout(environ), declared.Finding(None, ""))
     with contextlib.closing(_probe(session)) as probe:
         for credential in candidates:
             status = probe.check(credential, session.left())
@@ -112,7 +117,7 @@ def _ask(session: _Session, interactive: Optional[bool]) -> Optional[Credential]
             return reply.credential
         entrance = _entrance(session, probe, reply)
         if entrance is not None:
-            return _ask(session._replace(feed=entrance), interactive)
+            return _ask(session.aims_at(entrance), interactive)
         return _login(session, probe, reply, status, interactive)
 
 
@@ -122,31 +127,38 @@ def _probe(session: _Session) -> Probe:
     return Probe(session.feed.index_url, session.environ, patience(session.environ))
 
 
-class _NotStarted:
-    """In place of a provider that could not be started: a public feed needs none, so nobody wants to hear of it yet."""
+class _Settled:
+    """In place of a provider that could not be started, or that has nothing to say; a public feed needs none."""
 
-    def __init__(self, failure: ProviderError) -> None:
-        self._failure = failure
+    def __init__(self, outcome: Union[Reply, ProviderError]) -> None:
+        self._outcome = outcome
 
     def first_words(self) -> None:
         """Nothing."""
 
     def reply(self) -> Reply:
-        """Raises what the failure was."""
-        raise self._failure
+        """What is known, or raises what the failure was."""
+        if isinstance(self._outcome, ProviderError):
+            raise self._outcome
+        return self._outcome
 
 
-_Answering = Union[Run, _NotStarted]
+_Answering = Union[Run, _Settled]
 
 
 def _start(session: _Session, stack: contextlib.ExitStack) -> _Answering:
-    query = session.query()
+    best, query = session.found.best, session.query()
+    if best is not None and best.credential is not None:
+        return _Settled(Reply(best.credential))
+    if best is None and declared.by_environ(session.environ):
+        # It would compare texts, and hand out what is meant for a neighbour, or is no token.
+        return _Settled(Reply(None))
     try:
         program = provider.locate(session.environ)
         show = stack.enter_context(provider.screen(session.environ, query))
         return stack.enter_context(provider.start(program, query, session.environ, show))
     except ProviderError as error:
-        return _NotStarted(error)
+        return _Settled(error)
 
 
 def _heard(session: _Session, answering: _Answering, status: Optional[Status]) -> Reply:
@@ -188,26 +200,45 @@ def _checked(session: _Session, probe: Probe, reply: Reply, status: Optional[Sta
     """*reply* if its credential works, or nobody can tell; else what a renewal brings."""
     if reply.credential is None or not _checkable(status):
         return reply
-    if not _refused(session, probe, reply.credential):
+    refusal = _refused(session, probe, reply.credential)
+    if not refusal:
         return reply
+    if session.found.best is not None:
+        raise _declared_in_vain(session, session.found.best, refusal)
     renewed = provider.run(provider.locate(session.environ), session.query(retry=True), session.environ)
     if renewed.credential is not None and _refused(session, probe, renewed.credential):
         raise _no_access(session, "a credential that was renewed just now")
     return renewed
 
 
-def _refused(session: _Session, probe: Probe, credential: Credential) -> bool:
+def _refused(session: _Session, probe: Probe, credential: Credential) -> int:
+    """The HTTP status of the feed's refusal; 0 if it does not refuse *credential*."""
     status = probe.check(credential, max(_SHORTEST_REQUEST, session.left()))
     log.write(session.environ, f"with the credential: {status}", [credential.password])
-    return status.refused
+    return status.code if status.refused else 0
+
+
+def _declared_in_vain(session: _Session, best: declared.Declared, code: int) -> NoCredential:
+    if best.credential is None:
+        what, step = "of the identity ", "give the identity access to organisation and feed"
+    else:
+        what, step = "", "declare one that is valid and may read packages, or ask for access to the feed"
+    return NoCredential(
+        f"the token {what}declared in {best.name} is refused ({code}) by {session.feed.index_url}: {step}",
+        this_feed_only=True,
+    )
 
 
 def _no_access(session: _Session, what: str) -> NoCredential:
     return NoCredential(
-        f"{session.feed.index_url} refuses {what}: ask for access to the feed, or sign in with another account "
-        f"(`{COMMAND} logout`, then `{COMMAND} login {session.feed.index_url}`)",
+        f"{session.feed.index_url} refuses {what}: {_another_account(session)}",
         this_feed_only=True,
     )
+
+
+def _another_account(session: _Session) -> str:
+    login = f"`{COMMAND} logout`, then `{COMMAND} login {session.feed.index_url}`"
+    return f"ask for access to the feed, or sign in with another account ({login})"
 
 
 def _entrance(session: _Session, probe: Probe, reply: Reply) -> Optional[Feed]:
@@ -224,7 +255,8 @@ def _login(
     """Let the person sign in, if there is one and it can help. Raises NoCredential."""
     obstacle = _obstacle(session, reply, status)
     if obstacle:
-        raise NoCredential(obstacle)
+        # Another feed may be declared better.
+        raise NoCredential(obstacle, this_feed_only=declared.by_environ(session.environ) is not None)
     if not (console.can_prompt(session.environ) if interactive is None else interactive):
         raise NoCredential(_unseen(session, reply))
     credential = _signed_in(session)
@@ -235,27 +267,40 @@ def _login(
 
 def _obstacle(session: _Session, reply: Reply, status: Optional[Status]) -> str:
     """Why a sign-in would be in vain, or the empty string."""
-    url = session.feed.index_url
+    url, best = session.feed.index_url, session.found.best
+    if best is None and session.found.fault:
+        return session.found.fault
     if status is not None and status.broken:
         return f"{url} answers {status.code} {status.detail}".rstrip() + ": try again later"
     if reply.offline and (status is None or status.unreachable):
         return _cut_off(session, status.detail if status is not None else reply.reason)
     if session.feed.scheme != "https":
         return f"{url} has no sign-in, which goes over https only: declare a token for it in {EXTERNAL_ENDPOINTS[0]}"
-    declaring = in_force(session.environ, DECLARING)
-    if declaring:
-        reason = f" ({reply.reason})" if reply.reason else ""
-        return (
-            f"{declaring} is set, but gives no credential for {url}{reason}: add the feed to it, or unset it to sign in"
-        )
+    reason = f" ({reply.reason})" if reply.reason else ""
+    if best is not None:
+        step = "check it, and that it may be used on this machine"
+        return f"the identity declared in {best.name} got no token for {url}{reason}: {step}"
+    name = declared.by_environ(session.environ)
+    if name is not None:
+        return f"{name} is set, but gives no credential for {url}: add the feed to it, or unset it to sign in"
     return ""
 
 
 def _unseen(session: _Session, reply: Reply) -> str:
+    url = session.feed.index_url
+    names = (*DECLARING, *ACCESS_TOKEN)
+    empty = next((name for name in names if not session.environ.get(name, "unset").strip()), None)
+    if empty is not None:
+        return (
+            f"{empty} is empty, and {url} needs a sign-in then, for which nobody would see a prompt here: "
+            f"set it (a build of a fork gets no secrets), or run `{COMMAND} login {url}` once"
+        )
+    if reasons.NO_ACCESS in reply.reason:
+        return f"no token for {url}: {reply.reason}: {_another_account(session)}"
     reason = f" ({reply.reason})" if reply.reason else ""
     return (
-        f"{session.feed.index_url} needs a sign-in{reason}, and nobody would see a prompt here: "
-        f"run `{COMMAND} login {session.feed.index_url}` once, or declare a token in {EXTERNAL_ENDPOINTS[0]}"
+        f"{url} needs a sign-in{reason}, and nobody would see a prompt here: "
+        f"run `{COMMAND} login {url}` once, or declare a token in {EXTERNAL_ENDPOINTS[0]}"
     )
 
 
@@ -273,10 +318,10 @@ def _signed_in(session: _Session) -> Credential:
         ) from None
     if reply.credential is None:
         reason = reply.reason or "the provider gave no reason"
-        raise NoCredential(
-            f"the sign-in for {session.feed.index_url} failed: {reason}; "
-            f"try again with `{COMMAND} login {session.feed.index_url}`"
-        )
+        step = f"try again with `{COMMAND} login {session.feed.index_url}`"
+        if reasons.NO_ACCESS in reason:
+            step = _another_account(session)
+        raise NoCredential(f"the sign-in for {session.feed.index_url} failed: {reason}; {step}")
     return reply.credential
 
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Callable, NamedTuple, Optional
 
-from . import feeds
+from . import feeds, flaws
 from .credential import Credential
 from .feeds import SHARED_HOSTS, Address, Feed
-from .variables import ACCESS_TOKEN, EXTERNAL_ENDPOINTS, HOSTS_OF_PROVIDER, IDENTITIES, PREFIXES, in_force, value
+from .variables import (
+    ACCESS_TOKEN,
+    DECLARING,
+    EXTERNAL_ENDPOINTS,
+    HOSTS_OF_PROVIDER,
+    IDENTITIES,
+    PREFIXES,
+    in_force,
+    value,
+)
 
 # What the provider calls the user of a credential that names none (measured).
 DEFAULT_USERNAME = "VssSessionToken"
@@ -33,33 +42,69 @@ class Scope(NamedTuple):
 
 
 class Declared(NamedTuple):
-    """One declaration. credential None: an identity that only the provider can turn into one (fields: its entry)."""
+    """One declaration, and the variable that holds its secret.
+
+    credential None: an identity that only the provider can turn into one (fields: its entry), unless fault says in
+    one line why it cannot be used.
+    """
 
     scope: Scope
     credential: Optional[Credential]
     fields: Mapping[str, object]
+    name: str
+    fault: str = ""
 
     def __repr__(self) -> str:
         return f"Declared({self.scope!r})"
 
 
+class Finding(NamedTuple):
+    """What is declared for a feed: the best that can be used, and why something better cannot, the first cause."""
+
+    best: Optional[Declared]
+    fault: str
+
+
+def look(feed: Feed, environ: Mapping[str, str]) -> Finding:
+    """What *environ* declares for *feed*: the longest match, then in the provider's order.
+
+    A fault is one line that names the variable, without anything secret. What cannot be placed may be for any feed.
+    """
+    lines: list[str] = []
+    everything = _all(environ, lines.append)
+    feed = _placed(feed, everything)
+    best = _meant(feed, [one for one in everything if not one.fault])
+    broken = _meant(feed, [one for one in everything if one.fault], several=True)
+    if broken is not None and (best is None or len(broken.scope.path) > len(best.scope.path)):
+        lines.insert(0, broken.fault)
+    if best is None and not lines:
+        lines += _lonely_token(environ)
+    return Finding(best, lines[0] if lines else "")
+
+
 def find(feed: Feed, environ: Mapping[str, str], warn: Warn) -> Optional[Credential]:
-    """The credential that *environ* declares for *feed*: the longest match, then in the provider's order.
+    """The credential that *environ* declares for *feed*; *warn* gets the fault, if there is one.
 
     Where nothing matches, because ids stand for names or only the host is asked for: the one and only credential
     of its organisation. None also where an identity of …FEED_ENDPOINTS is meant: that is the provider's business.
-    *warn* gets one line, without anything secret, for each declaration that cannot be read.
     """
-    meant = _meant(feed, _all(environ, warn))
-    return meant.credential if meant is not None else None
+    found = look(feed, environ)
+    if found.fault:
+        warn(found.fault)
+    return found.best.credential if found.best is not None else None
 
 
 def candidates(feed: Feed, environ: Mapping[str, str]) -> list[Credential]:
     """Where `find` cannot tell: the credentials of which any may be meant for *feed*, by an id. Else none."""
-    everything = _all(environ, _ignore)
-    if not feed.url or _meant(feed, everything) is not None:
+    if not feed.url or look(feed, environ).best is not None:
         return []
-    return [one.credential for one in _possible(feed, everything) if one.credential is not None]
+    usable = [one for one in _all(environ, _ignore) if not one.fault]
+    return [one.credential for one in _possible(feed, usable) if one.credential is not None]
+
+
+def by_environ(environ: Mapping[str, str]) -> Optional[str]:
+    """The variable because of which the provider neither signs in nor looks into its caches (measured), if any."""
+    return in_force(environ, (*DECLARING, *ACCESS_TOKEN))
 
 
 def for_provider(feed: Feed, environ: Mapping[str, str]) -> dict[str, str]:
@@ -69,8 +114,10 @@ def for_provider(feed: Feed, environ: Mapping[str, str]) -> dict[str, str]:
     entry, and has never heard of ARTIFACTS_KEYRING_HOSTS.
     """
     changes: dict[str, str] = {}
-    identity = _meant(feed, _identities(environ, _ignore)) if feed.url else None
-    if identity is not None:
+    identity = look(feed, environ).best if feed.url and in_force(environ, IDENTITIES) else None
+    if identity is not None and identity.credential is None:
+        # What else is declared was passed over with reason, and must not come back as the provider's answer.
+        changes = {name: "" for name in (*EXTERNAL_ENDPOINTS, *PREFIXES, *ACCESS_TOKEN) if environ.get(name)}
         changes[IDENTITIES[0]] = _respelt(identity, feed)
     if not feeds.is_vendors(feed.host) and feeds.is_listed(_address(feed), environ):
         known = value(environ, HOSTS_OF_PROVIDER)
@@ -100,13 +147,13 @@ def _all(environ: Mapping[str, str], warn: Warn) -> list[Declared]:
     return [*_externals(environ, warn), *_identities(environ, warn), *_prefixes(environ, warn)]
 
 
-def _meant(feed: Feed, everything: list[Declared]) -> Optional[Declared]:
-    feed = _placed(feed, everything)
-    best = _best(feed, everything)
+def _meant(feed: Feed, some: list[Declared], several: bool = False) -> Optional[Declared]:
+    """The one of *some* that is meant for *feed*; several: the first, where it could be any of several."""
+    best = _best(feed, some)
     if best is not None:
         return best
-    possible = _possible(feed, everything)
-    return possible[0] if len(possible) == 1 else None
+    possible = _possible(feed, some)
+    return possible[0] if possible and (several or len(possible) == 1) else None
 
 
 def _best(feed: Feed, everything: list[Declared]) -> Optional[Declared]:
@@ -208,63 +255,100 @@ def _scope(address: Optional[Address]) -> Optional[Scope]:
 def _externals(environ: Mapping[str, str], warn: Warn) -> Iterator[Declared]:
     for name, number, scope, entry in _endpoints(environ, EXTERNAL_ENDPOINTS, warn):
         fields = _lower(entry)
-        password = _text(fields.get("password"))
-        if password:
-            user = _text(fields.get("username"))
-            yield Declared(scope, Credential(DEFAULT_USERNAME if user is None else user, password), {})
+        password, user = _text(fields.get("password")), _text(fields.get("username"))
+        if password is None:
+            what = f"{name}: entry {number} has no password that is a text: give it one, or remove the entry"
         else:
-            warn(f"{name}: entry {number} has no usable password and is passed over; give it one, or remove it")
+            flaw = flaws.of_value(password)
+            what = f"{name}: entry {number} has a password that {flaw}" if flaw else ""
+        if user is None or (user and flaws.of_value(user)):
+            user = DEFAULT_USERNAME  # no feed asks for the user's name: what is none costs no credential
+        yield Declared(scope, Credential(user, password or "") if not what else None, {}, name, what)
 
 
-def _identities(environ: Mapping[str, str], warn: Warn) -> list[Declared]:
-    return [Declared(scope, None, entry) for _, _, scope, entry in _endpoints(environ, IDENTITIES, warn)]
+def _identities(environ: Mapping[str, str], warn: Warn) -> Iterator[Declared]:
+    for name, number, scope, entry in _endpoints(environ, IDENTITIES, warn):
+        yield Declared(scope, None, entry, name, _identity_fault(f"{name}: entry {number}", _lower(entry)))
+
+
+def _identity_fault(place: str, fields: Mapping[str, object]) -> str:
+    if not fields.get("clientid"):
+        return f"{place} has no clientId: give it one, or declare a password in {EXTERNAL_ENDPOINTS[0]}"
+    named = ((field, flaws.of_value(item)) for field, item in fields.items() if isinstance(item, str) and item)
+    return next((f"{place} has a {field} that {flaw}" for field, flaw in named if flaw), "")
 
 
 def _prefixes(environ: Mapping[str, str], warn: Warn) -> Iterator[Declared]:
-    token, name = _token(environ, warn), in_force(environ, PREFIXES)
-    if not token or name is None:
+    name = in_force(environ, PREFIXES)
+    if name is None:
+        return
+    holder, token, fault = _token(environ, name)
+    flaw = flaws.of_shape(flaws.bare(environ[name]))
+    if flaw:
+        warn(f"{name} {flaw}")
         return
     for number, text in enumerate(filter(None, map(str.strip, environ[name].split(";"))), 1):
-        scope = _declared_scope(text)
-        if scope is None:
-            warn(f"{name}: entry {number} is no URL and is passed over; write https://… and separate entries by ;")
+        flaw, scope = flaws.of_url(text), _declared_scope(text)
+        if flaw or scope is None:
+            warn(f"{name}: entry {number} {flaw or 'is no URL: write https://… and separate entries by ;'}")
         else:
-            yield Declared(scope, Credential(DEFAULT_USERNAME, token), {})
+            yield Declared(scope, None if fault else Credential(DEFAULT_USERNAME, token), {}, holder, fault)
 
 
-def _token(environ: Mapping[str, str], warn: Warn) -> Optional[str]:
+def _token(environ: Mapping[str, str], prefixes: str) -> tuple[str, str, str]:
+    """The variable that holds the token for *prefixes*, the token, and what is wrong with it."""
     name = in_force(environ, ACCESS_TOKEN)
-    if name is None:
-        return None
-    token = _text(environ[name].strip())
-    if token is None:
-        warn(f"{name} holds bytes that are no text and is passed over; set it to the token alone")
-    return token
+    if name is not None:
+        token = flaws.bare(environ[name])
+        flaw = flaws.of_value(token)
+        return name, token, f"{name} {flaw}" if flaw else ""
+    name = next((name for name in ACCESS_TOKEN if name in environ), None)
+    what = f"{name} is empty" if name else f"{ACCESS_TOKEN[PREFIXES.index(prefixes)]} is not set"
+    step = f"set it (a build of a fork gets no secrets), or unset {prefixes} to sign in"
+    return name or "", "", f"{what}, and {prefixes} gives no credential without it: {step}"
+
+
+def _lonely_token(environ: Mapping[str, str]) -> Iterator[str]:
+    """Measured: the provider then refuses every sign-in, and does not look into its caches."""
+    name = in_force(environ, ACCESS_TOKEN)
+    if name is not None and in_force(environ, PREFIXES) is None:
+        prefixes = PREFIXES[ACCESS_TOKEN.index(name)]
+        yield (
+            f"{name} has no effect without {prefixes}, and keeps the provider from signing in: "
+            f"set {prefixes} to the URLs that it is for, or unset it"
+        )
 
 
 def _endpoints(
     environ: Mapping[str, str], names: tuple[str, ...], warn: Warn
 ) -> Iterator[tuple[str, int, Scope, dict[str, object]]]:
-    """Variable, number from 1, scope and content of each entry that can be used."""
+    """Variable, number from 1, scope and content of each entry that can be placed."""
     name = in_force(environ, names)
     if name is None:
         return
     for number, entry in enumerate(_entries(name, environ[name], warn), 1):
-        scope = _declared_scope(_text(_lower(entry).get("endpoint")) or "")
-        if scope is None or not isinstance(entry, dict):
-            warn(f"{name}: entry {number} has no usable endpoint and is passed over; write {_FORM}")
+        endpoint = _text(_lower(entry).get("endpoint")) or ""
+        flaw, scope = flaws.of_url(endpoint) if endpoint else "", _declared_scope(endpoint)
+        if flaw:
+            warn(f"{name}: entry {number} has an endpoint that {flaw}")
+        elif scope is None or not isinstance(entry, dict):
+            warn(f"{name}: entry {number} has no usable endpoint: write {_FORM}")
         else:
             yield name, number, scope, entry
 
 
 def _entries(name: str, text: str, warn: Warn) -> list[object]:
+    flaw = flaws.of_shape(flaws.bare(text))
+    if flaw:
+        warn(f"{name} {flaw}")
+        return []
     try:
         entries = _lower(_decode(text)).get("endpointcredentials")
     except (ValueError, RecursionError) as error:
-        warn(f"{name} is not valid JSON{_where(error)}, nothing in it is used; write {_FORM}")
+        warn(f"{name} is not valid JSON{_where(error)}, nothing in it is used: write {_FORM}")
         return []
     if not isinstance(entries, list):
-        warn(f"{name} has no list named endpointCredentials, nothing in it is used; write {_FORM}")
+        warn(f"{name} has no list named endpointCredentials, nothing in it is used: write {_FORM}")
         return []
     return entries
 
@@ -272,7 +356,7 @@ def _entries(name: str, text: str, warn: Warn) -> list[object]:
 def _decode(text: str) -> object:
     import json  # dear, and only for those who declare something
 
-    return json.loads(text.lstrip("\ufeff"))
+    return json.loads(flaws.bare(text))
 
 
 def _where(error: Exception) -> str:
@@ -287,14 +371,14 @@ def _lower(item: object) -> dict[str, object]:
 
 
 def _text(item: object) -> Optional[str]:
-    """A text or a whole number as text; None for anything else, and for half a character: no client could send it."""
+    """A text without what stands around it, or a whole number as text; None for anything else."""
     if isinstance(item, int) and not isinstance(item, bool):
         return str(item)
-    return item if isinstance(item, str) and not any("\ud800" <= sign <= "\udfff" for sign in item) else None
+    return flaws.bare(item) if isinstance(item, str) else None
 
 
 def _declared_scope(url: str) -> Optional[Scope]:
-    return _scope(feeds.split(url.strip())) if "://" in url else None
+    return _scope(feeds.split(url)) if "://" in url else None
 
 
 def _respelt(identity: Declared, feed: Feed) -> str:

@@ -22,7 +22,8 @@ class _Rule(NamedTuple):
 _RULES = (
     _Rule(re.compile(r"(?<=://)[^/\s@]+@"), f"{HIDDEN}@"),
     _Rule(
-        re.compile(r"""(?i)(["']?(?:password|token|secret)["']?\s*[:=]\s*)(["'])(?:\\.|(?!\2).)*\2"""),
+        # An ellipsis is what hints have in the place of one.
+        re.compile(r"""(?i)(["']?(?:password|token|secret)["']?\s*[:=]\s*)(["'])(?!\u2026\2)(?:\\.|(?!\2).)*\2"""),
         rf"\1\2{HIDDEN}\2",
     ),
     _Rule(re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/_=.-]{8,}"), rf"\1 {HIDDEN}"),

@@ -84,7 +84,11 @@ def find(
 def _declared(feed: feeds.Feed, environ: Mapping[str, str]) -> Optional[Credential]:
     from . import declared
 
-    credential = declared.find(feed, environ, lambda line: _say_once(line, environ))
+    found = declared.look(feed, environ)
+    credential = found.best.credential if found.best is not None else None
+    # Where nothing else is declared, it is the reason of what follows, and said there; a host alone has none.
+    if found.fault and (found.best is not None or feed.kind == "host"):
+        _say_once(found.fault, environ)
     if credential is not None and feed.kind != "host":
         MEMORY.found((*_organisation(feed), feed.index_url), credential)
     return credential

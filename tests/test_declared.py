@@ -253,102 +253,12 @@ def test_white_space_around_a_token_is_not_meant() -> None:
         ({OLD_PREFIX: ORGANISATION, OLD_TOKEN: "o", TOKEN: "p"}, "p"),
         ({OLD_PREFIX: ORGANISATION, OLD_TOKEN: "p", PREFIX: "", TOKEN: ""}, "p"),
         ({OLD_PREFIX: ORGANISATION, OLD_TOKEN: "p", PREFIX: "https://a.example/"}, None),
-        ({PREFIX: ORGANISATION}, None),
-        ({PREFIX: ORGANISATION, TOKEN: " "}, None),
-        ({TOKEN: "p"}, None),
         ({}, None),
     ],
 )
 def test_names_of_old(environ: dict[str, str], expected: str | None) -> None:
     found = find(INDEX, environ)
     assert (found.password if found else None) == expected
-
-
-MALFORMED = [
-    ("{", 1, 2),
-    ('{"endpointCredentials": [{"endpoint": "hunter2" "username": 1}]}', 1, 49),
-    ('{"endpointCredentials":\n[{"password": "hunter2"\n"x"}]}', 3, 1),
-    ('{"endpointCredentials": [{"password": "hunter2\\q"}]}', 1, 47),
-    ('{"endpointCredentials": [{"password": "hunter2\n"}]}', 1, 47),
-    ("hunter2", 1, 1),
-    ("X" + listing(entry(INDEX)), 1, 1),
-    (listing(entry(INDEX, "hunter2")) + " hunter2", 1, None),
-    ("{'endpointCredentials': 'hunter2'}", 1, 2),
-]
-
-
-@pytest.mark.parametrize(("text", "line", "column"), MALFORMED)
-@pytest.mark.parametrize("variable", [EXTERNAL, OLD_EXTERNAL, IDENTITY])
-def test_malformed_json_is_one_line_that_says_where_and_then_on(
-    variable: str, text: str, line: int, column: int | None
-) -> None:
-    lines: list[str] = []
-    assert find(INDEX, {variable: text, **prefixes(ORGANISATION)}, lines.append) == ("VssSessionToken", "token")
-    (said,) = lines
-    assert said.startswith(f"{variable} is not valid JSON (line {line}, column {column if column else ''}")
-    assert "hunter2" not in said and "\n" not in said
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[]",
-        "null",
-        "5",
-        '"hunter2"',
-        "{}",
-        '{"endpointCredentials": {}}',
-        '{"endpointCredentials": "hunter2"}',
-        "[" * 9999,
-    ],
-)
-def test_json_of_another_shape_is_one_line(text: str) -> None:
-    lines: list[str] = []
-    assert find(INDEX, {EXTERNAL: text, **prefixes(ORGANISATION)}, lines.append) == ("VssSessionToken", "token")
-    (said,) = lines
-    assert said.startswith(EXTERNAL) and "hunter2" not in said and "\n" not in said and len(said) < 250
-
-
-def test_where_no_place_is_known_none_is_named() -> None:
-    lines: list[str] = []
-    assert find(INDEX, {EXTERNAL: "[" * 200_000}, lines.append) is None
-    assert lines[0].startswith(f"{EXTERNAL} is not valid JSON, nothing in it is used; write ")
-
-
-def test_what_a_line_says_to_write_is_understood() -> None:
-    lines: list[str] = []
-    find(INDEX, {EXTERNAL: "{"}, lines.append)
-    text = lines[0].rpartition("; write ")[2].replace("URL", INDEX)
-    assert find(INDEX, {EXTERNAL: text}) == ("…", "…")
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        None,
-        5,
-        "hunter2",
-        [],
-        {},
-        {"password": "hunter2"},
-        entry("hunter2"),
-        entry("ftp://hunter2/"),
-        entry("https://hunter2 hunter2/"),
-        entry("https://pkgs.dev.azure.com/org/../x", "hunter2"),
-        entry(INDEX, "hunter2", None),
-        entry(INDEX, "hunter2", ""),
-        {**entry(INDEX), "password": ["hunter2"]},
-        {**entry(INDEX), "password": True},
-        {**entry(INDEX), "endpoint": 5},
-        entry(INDEX, "hunter2", "hunter2\ud800"),
-        entry(f"{INDEX}\udcff", "hunter2"),
-    ],
-)
-def test_a_bad_entry_is_one_line_and_the_others_count(bad: object) -> None:
-    lines: list[str] = []
-    assert find(INDEX, {EXTERNAL: listing(entry(SERVER), bad, entry(INDEX, "good"))}, lines.append) == ("good", "p")
-    (said,) = lines
-    assert said.startswith(f"{EXTERNAL}: entry 2 has no ") and "hunter2" not in said and "\n" not in said
 
 
 def test_a_number_stands_for_its_digits() -> None:
@@ -358,21 +268,6 @@ def test_a_number_stands_for_its_digits() -> None:
 def test_half_a_character_is_no_user_name() -> None:
     """JSON can write it, and no client could encode it."""
     assert find(INDEX, {EXTERNAL: listing(entry(INDEX, "u\udfff"))}) == ("VssSessionToken", "p")
-
-
-@pytest.mark.parametrize("name", [TOKEN, OLD_TOKEN])
-def test_a_token_of_bytes_that_are_no_text_is_one_line(name: str) -> None:
-    lines: list[str] = []
-    environ = {PREFIX: ORGANISATION, name: "hunter2\udcff"}
-    assert find(INDEX, environ, lines.append) is None
-    assert lines == [f"{name} holds bytes that are no text and is passed over; set it to the token alone"]
-
-
-def test_a_bad_prefix_is_one_line_and_the_others_count() -> None:
-    lines: list[str] = []
-    assert find(INDEX, prefixes("hunter2", ORGANISATION), lines.append) is not None
-    (said,) = lines
-    assert said.startswith(f"{PREFIX}: entry 1 is no URL") and "hunter2" not in said
 
 
 BROKEN = '{"endpointCredentials": [{"endpoint": "URL", "password": '

@@ -172,9 +172,48 @@ def test_a_refused_login_says_why(place: Place, feed: Feed, refusal: str, reason
 
 
 @pytest.mark.usefixtures("real")
-def test_a_refused_exchange_says_why(place: Place, feed: Feed) -> None:
-    place.world.session_status = 401
-    with pytest.raises(lookup.LookupFailed, match="Azure DevOps said Unauthorized"):
+@pytest.mark.parametrize("refusal", ["authorization_declined", "access_denied", "expired_token", "invalid_grant"])
+def test_what_entra_says_comes_before_what_oauth_does(place: Place, feed: Feed, refusal: str) -> None:
+    """Kind M: the code is the same for a policy, a missing consent and a person who declined."""
+    place.world.identity.refusal = refusal
+    place.world.identity.description = "AADSTS53003: Blocked by Conditional Access.\r\nTrace ID: 1\r\nTimestamp: 2"
+    with pytest.raises(
+        lookup.LookupFailed, match="failed: AADSTS53003: Blocked by Conditional Access.; try again with"
+    ):
+        lookup.find(feed.url, place.environ, interactive=True)
+
+
+@pytest.mark.usefixtures("real")
+def test_what_entra_said_to_the_last_way_counts(place: Place, feed: Feed, real: Path) -> None:
+    """Kind M: a refused renewal is why the person was asked, not why nothing came of it."""
+    place.world.identity.expires_in = 60
+    _, token = place.world.login(feed, real, place.home)
+    place.world.revoke(token)
+    place.world.identity.refuse_refresh = True
+    place.world.identity.description = "AADSTS700082: The refresh token has expired."
+    place.world.identity.pending = 1000
+    place.environ["ARTIFACTS_CREDENTIALPROVIDER_DEVICEFLOWTIMEOUTSECONDS"] = "2"
+    with pytest.raises(lookup.LookupFailed, match="failed: nobody completed the sign-in in time; try"):
+        lookup.find(feed.url, place.environ, interactive=True)
+
+
+@pytest.mark.usefixtures("real")
+@pytest.mark.parametrize(("status", "word"), [(401, "Unauthorized"), (403, "Forbidden")])
+def test_a_refused_exchange_says_why(place: Place, feed: Feed, real: Path, status: int, word: str) -> None:
+    """Kind M: who came so far has signed in well; signing in once more helps nothing."""
+    place.world.session_status = status
+    denied = rf"most likely has no access to this organisation \(no session token: Azure DevOps said {word}\)"
+    with pytest.raises(lookup.LookupFailed, match=f"{denied}; ask for access .*another account .*logout") as failed:
+        lookup.find(feed.url, place.environ, interactive=True)
+    assert "try again" not in str(failed.value)
+    with pytest.raises(lookup.LookupFailed, match=f"no token for {feed.url}: .*{denied}: ask for access"):
+        lookup.find(feed.url, place.environ, interactive=False, fresh=True)
+
+
+@pytest.mark.usefixtures("real")
+def test_an_organisation_that_is_not_there_is_no_question_of_access(place: Place, feed: Feed) -> None:
+    place.world.session_status = 404
+    with pytest.raises(lookup.LookupFailed, match="failed: no session token: Azure DevOps said NotFound; try again"):
         lookup.find(feed.url, place.environ, interactive=True)
 
 

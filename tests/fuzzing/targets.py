@@ -22,7 +22,7 @@ from credprovider import members, payload, pin
 from credprovider.errors import ArchiveError, PayloadError, PinError
 from credprovider.pin import Tree
 
-from artifacts_keyring import declared, feeds, provider, reasons
+from artifacts_keyring import declared, feeds, flaws, provider, reasons
 from artifacts_keyring.feeds import Feed
 from artifacts_keyring.screening import LEVELS, LevelFilter
 from artifacts_keyring.variables import (
@@ -274,14 +274,15 @@ def declaration(data: bytes) -> None:
 def _declared_for(feed: Feed, environ: Mapping[str, str]) -> set[str]:
     """The passwords of everything that is declared for this very scheme, host and port."""
     entries = [entry for entry in _entries(environ, EXTERNAL_ENDPOINTS) if _is_origin(entry.get("endpoint"), feed)]
-    words = {str(entry["password"]) for entry in entries if "password" in entry}
+    words = {flaws.bare(str(entry["password"])) for entry in entries if "password" in entry}
     listed = value(environ, PREFIXES).split(";")
-    token = {value(environ, ACCESS_TOKEN).strip()}
+    token = {flaws.bare(value(environ, ACCESS_TOKEN))}
     return words | (token if any(_is_origin(text, feed) for text in listed) else set())
 
 
 def _handed_over(feed: Feed, changes: Mapping[str, str], environ: Mapping[str, str]) -> None:
-    assert set(changes) <= {IDENTITIES[0], HOSTS_OF_PROVIDER[0]}
+    assert not any(changes.get(name) for name in (*EXTERNAL_ENDPOINTS, *PREFIXES, *ACCESS_TOKEN))
+    assert set(changes) <= {*DECLARING, *ACCESS_TOKEN, HOSTS_OF_PROVIDER[0]}
     if HOSTS_OF_PROVIDER[0] in changes:
         assert changes[HOSTS_OF_PROVIDER[0]].rpartition(";")[2] == feed.host and _is_users(feed, environ)
     if IDENTITIES[0] not in changes:
@@ -307,7 +308,7 @@ def _lower(item: object) -> dict[str, object]:
 def _is_origin(url: object, feed: Feed) -> bool:
     """Whether urllib reads the feed's scheme, host and port in *url*."""
     try:
-        seen = urlsplit(str(url).strip())
+        seen = urlsplit(flaws.bare(str(url)))
         port = seen.port
     except ValueError:
         return False
