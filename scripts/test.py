@@ -19,6 +19,8 @@ import environment
 ALL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
 
 
+# Otherwise Windows reads and writes the code page of its user.
+UTF8 = {"PYTHONUTF8": "1"} if os.name == "nt" else {}
 # What stands still there for so long is ended.
 WINDOWS_SECONDS = 1500.0
 
@@ -30,7 +32,7 @@ def main() -> int:
     if arguments[:1] == ["--windows"]:
         return on_windows(arguments[1:] or list(ALL))
     pytest = [sys.executable, "-m", "pytest", *(arguments or ALL)]
-    return subprocess.run(pytest, cwd=environment.ROOT, check=False).returncode
+    return subprocess.run(pytest, cwd=environment.ROOT, env={**os.environ, **UTF8}, check=False).returncode
 
 
 def on_windows(arguments: list[str]) -> int:
@@ -45,6 +47,8 @@ def on_windows(arguments: list[str]) -> int:
         environ = {
             **dict.fromkeys(("TEMP", "TMP"), windows.path(Path(name, "temp"))),
             cache.CACHE_VARIABLE: windows.path(cache.locate(os.environ).root),
+            "CI": "true",
+            "PYTHONUTF8": "1",
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": windows.path(system.wheels),
             "UV_OFFLINE": "1",

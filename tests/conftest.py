@@ -7,17 +7,19 @@ same cache. A fresh machine fetches each of them once from its package index.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
 import pytest
-from credprovider import payload, pin, sources
+from credprovider import payload, pin, sources, targets
 from credprovider.pin import Pin
 
 ROOT = Path(__file__).resolve().parent.parent
+NATIVE = targets.resolve({}).target.key  # what a build without a word of the user is for
 # pip trusts what the machine trusts, and so must uv where it installs from the same index.
 os.environ.setdefault("UV_SYSTEM_CERTS", "true")
 CLIENT_ROW = "client"  # the property that a row of the table of clients is recorded under
@@ -26,6 +28,27 @@ for _number, _action in ((signal.SIGINT, signal.default_int_handler), (signal.SI
     signal.signal(_number, _action)
 if sys.platform != "win32":
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_ignore_collect(collection_path: Path) -> Optional[bool]:
+    """Leave out whole files that are marked for POSIX: elsewhere not even what they import is there."""
+    if os.name == "posix" or collection_path.suffix != ".py":
+        return None
+    text = collection_path.read_text("utf-8")
+    return True if re.search(r"^pytestmark = .*\bpytest\.mark\.posix\b", text, re.MULTILINE) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run; the markers' reasons stand in pyproject.toml."""
+    here = {"posix": os.name == "posix", "provider": NATIVE in ("linux-x64", "win-x64"), "root": _is_root()}
+    reasons = dict(line.split(": ", 1) for line in config.getini("markers"))
+    for item in items:
+        for name in sorted(name for name, possible in here.items() if not possible and item.get_closest_marker(name)):
+            item.add_marker(pytest.mark.skip(reason=f"{name}: {reasons[name]}"))
+
+
+def _is_root() -> bool:
+    return sys.platform == "linux" and os.geteuid() == 0 and Path("/etc/debian_version").is_file()
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +92,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """`wheel(key)`: the wheel of a target, built from this tree by the real hook."""
     made: dict[str, Path] = {}
 
-    def build(key: str = "linux-x64") -> Path:
+    def build(key: str = NATIVE) -> Path:
         if key not in made:
             shape = "NON_SC" if key == "any" else "RID"
             value = "true" if key == "any" else key

@@ -17,11 +17,10 @@ from typing import Callable, NamedTuple, Optional
 from artifacts_keyring import layout
 from tests import clients
 from tests.azure import AzureWorld, Feed
+from tests.azure.provider import SESSIONS
 
 PATIENT = 120.0  # seconds; what is waited for takes one or two, except on a machine that is very busy
 USER = "VssSessionToken"
-SESSIONS = Path(".local/share/MicrosoftCredentialProvider/SessionTokenCache.dat")
-SIGN_INS = Path(".local/.IdentityService/msal.cache")
 LAUNCHER = f"{layout.PACKAGE}/{layout.FOLDER}/{layout.PROGRAM}"
 _PR_SET_CHILD_SUBREAPER = 36
 

@@ -6,10 +6,15 @@ call is recorded. Behaviours are rows of BEHAVIOURS; an Answer is what the real 
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
 import sys
+import zipfile
 from pathlib import Path
 from typing import NamedTuple, Optional
+
+from tests.azure.provider import EXE
 
 PROMPT = (
     "    To sign in, use a web browser to open the page https://microsoft.com/devicelogin and enter the code ABC123"
@@ -41,8 +46,10 @@ BEHAVIOURS = {
     "declined": "err(b'[Verbose] [CredentialProvider]x\\n\\tErrorCode: authorization_declined\\n'); sys.exit(2)",
 }
 
-_SCRIPT = """#!{python} -IS
-import json, os, signal, sys, time
+_SCRIPT = """import json, os, signal, sys, time
+if sys.platform == "win32":
+    import msvcrt
+    [msvcrt.setmode(number, os.O_BINARY) for number in (1, 2)]
 FOLDER, PROMPT = {folder!r}, {prompt!r}.encode()
 def out(data):
     while data:
@@ -53,9 +60,10 @@ def err(data):
 def answer(user, password):
     out(json.dumps({{"Username": user, "Password": password}}).encode() + b"\\n")
 def browser():
-    pid = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "120")
+    import subprocess
+    wait = [sys.executable, "-ISc", "import time; time.sleep(120)"]
     with open(os.path.join(FOLDER, "browser"), "w") as file:
-        file.write(str(pid))
+        file.write(str(subprocess.Popen(wait, close_fds=False).pid))
 def wait_for(name):
     while not os.path.exists(os.path.join(FOLDER, name)):
         time.sleep(0.01)
@@ -109,7 +117,19 @@ def make(folder: Path, plain: str, *, retry: Optional[str] = None, interactive: 
     folder.mkdir(parents=True, exist_ok=True)
     chosen = {"plain": plain, "retry": retry or plain, "interactive": interactive or plain}
     code = {how: BEHAVIOURS.get(what, what) for how, what in chosen.items()}
-    path = folder / "CredentialProvider.Microsoft"
-    path.write_text(_SCRIPT.format(python=sys.executable, folder=str(folder), prompt=PROMPT, **code))
+    script = _SCRIPT.format(folder=str(folder), prompt=PROMPT, **code)
+    path = folder / f"CredentialProvider.Microsoft{EXE}"
+    path.write_bytes(executable(script))
     path.chmod(0o755)
     return StandIn(path)
+
+
+def executable(script: str, options: str = "-IS") -> bytes:
+    """A Python script as this system starts it: with a first line, or behind pip's launcher and in an archive."""
+    if sys.platform != "win32":
+        return f"#!{sys.executable} {options}\n{script}".encode()
+    launcher = Path(str(importlib.import_module("pip._vendor.distlib").__file__)).with_name("t64.exe").read_bytes()
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("__main__.py", script)
+    return launcher + f'#!"{sys.executable}" {options}\r\n'.encode() + content.getvalue()

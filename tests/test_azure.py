@@ -15,20 +15,22 @@ from typing import Callable, Optional
 import pytest
 import trustme
 
-from tests.azure import AzureWorld, Feed, Outcome, alone, look_up
-from tests.conftest import ROOT
+from tests.azure import AzureWorld, Feed, Outcome, alone, empty_home, look_up
+from tests.azure.provider import SESSIONS as SESSION_CACHE
+from tests.conftest import NATIVE, ROOT
+
+pytestmark = pytest.mark.provider
 
 CLIENT = "c11e0700-0000-4000-8000-00000000c0de"
 LOGIN = ["feed", "discovery", "devicecode", "token:device_code", "session:Compact"]
 RENEWAL = ["feed", "session:SelfDescribing"]
 REFRESH = ["feed", "discovery", "token:refresh_token", "session:SelfDescribing"]
-SESSION_CACHE = ".local/share/MicrosoftCredentialProvider/SessionTokenCache.dat"
 
 
 @pytest.fixture(scope="module")
 def tree(payload_tree: Callable[[str], Path]) -> Path:
-    """The unpacked linux-x64 payload."""
-    return payload_tree("linux-x64")
+    """This machine's payload, unpacked."""
+    return payload_tree(NATIVE)
 
 
 @pytest.fixture
@@ -45,9 +47,10 @@ def feed(world: AzureWorld) -> Feed:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(tmp_path: Path) -> Iterator[Path]:
     """A home without any cache."""
-    return tmp_path / "home"
+    with empty_home(tmp_path) as empty:
+        yield empty
 
 
 @pytest.fixture
@@ -134,6 +137,7 @@ direct.open(form.action, urllib.parse.urlencode(form.fields).encode()).read()
 """
 
 
+@pytest.mark.posix
 def test_a_login_in_a_browser(world: AzureWorld, feed: Feed, tree: Path, home: Path, tmp_path: Path) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
@@ -386,6 +390,7 @@ def test_another_spelling_of_a_machine_identity_finds_nothing(
 # Nothing else
 
 
+@pytest.mark.posix
 def test_a_login_where_no_other_traffic_is_possible(tree: Path, home: Path, tmp_path: Path) -> None:
     if (
         shutil.which("unshare") is None

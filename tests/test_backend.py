@@ -19,11 +19,13 @@ import artifacts_keyring
 from artifacts_keyring import feeds, lookup
 from artifacts_keyring.backend import ArtifactsKeyringBackend
 from artifacts_keyring.plugin import CredentialProvider
-from tests.azure import AzureWorld, Feed
-from tests.conftest import ROOT
+from tests.azure import AzureWorld, Feed, empty_home
+from tests.azure.provider import SESSIONS
+from tests.conftest import NATIVE, ROOT
+
+pytestmark = pytest.mark.provider
 
 USER = "VssSessionToken"
-CACHE = ".local/share/MicrosoftCredentialProvider/SessionTokenCache.dat"
 PATIENT = 60.0
 
 
@@ -38,17 +40,16 @@ class Set(NamedTuple):
 
 @pytest.fixture(scope="module")
 def standing(payload_tree: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Set]:
-    with AzureWorld() as world:
+    with AzureWorld() as world, empty_home(tmp_path_factory.mktemp("home")) as home:
         feed = world.feed("org", "feed")
         token = world.token("org")
-        home = tmp_path_factory.mktemp("home")
         environ = {
             **world.environ(home),
-            "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH": str(payload_tree("linux-x64")),
+            "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH": str(payload_tree(NATIVE)),
             "ARTIFACTS_KEYRING_NONINTERACTIVE_MODE": "true",
         }
-        (home / CACHE).parent.mkdir(parents=True)
-        (home / CACHE).write_text(json.dumps({feed.url: token}))
+        (home / SESSIONS).parent.mkdir(parents=True)
+        (home / SESSIONS).write_text(json.dumps({feed.url: token}))
         yield Set(feed, token, world, environ)
 
 
@@ -241,6 +242,7 @@ def test_the_command_line_answers_pip_in_json(standing: Set, tmp_path: Path) -> 
     assert done.stderr == ""
 
 
+@pytest.mark.posix
 def test_the_command_line_fails_without_a_traceback(standing: Set, tmp_path: Path) -> None:
     home = tmp_path / "empty"
     home.mkdir()

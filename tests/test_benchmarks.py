@@ -38,6 +38,8 @@ from benchmarks.results import (
 from tests.azure import AzureWorld
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.posix
+
 FOLDER = ROOT / "benchmarks"
 
 

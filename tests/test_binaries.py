@@ -10,6 +10,8 @@ import pytest
 from credprovider import binaries
 from credprovider.binaries import Binary, BinaryError
 
+pytestmark = pytest.mark.posix
+
 Trees = Callable[[str], Path]
 
 

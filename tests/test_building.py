@@ -17,6 +17,8 @@ from credprovider.reproducing import copy_tree
 from tests import interpreters
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.posix
+
 COMMAND = [sys.executable, str(ROOT / "scripts" / "build.py")]
 
 

@@ -18,6 +18,8 @@ from tests.breaking import broken, case_of, padded, reference, refused, replaced
 from tests.conftest import ROOT, hatchling_build
 from tests.rewriting import Case
 
+pytestmark = pytest.mark.posix
+
 Wheels = Callable[[str], Path]
 
 

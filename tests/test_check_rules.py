@@ -18,6 +18,8 @@ from credprovider.targets import by_key
 from artifacts_keyring import layout
 from tests.breaking import reference
 
+pytestmark = pytest.mark.posix
+
 LAUNCHER = "plugins/netcore/CredentialProvider.Microsoft/CredentialProvider.Microsoft"
 PCA = next(digest for digest, (name, _) in rules.ISSUERS.items() if name == "Microsoft Code Signing PCA 2011")
 WINDOWS_PCA = next(digest for digest, (_, families) in rules.ISSUERS.items() if families == ("win",))

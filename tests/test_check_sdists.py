@@ -26,6 +26,8 @@ from tests.breaking import (
 )
 from tests.rewriting import Case
 
+pytestmark = pytest.mark.posix
+
 
 def source(name: str, change: Callable[[bytes], bytes]) -> Change:
     """The sdist with one member changed."""

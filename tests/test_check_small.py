@@ -25,6 +25,8 @@ from credprovider.targets import TARGETS, by_key
 from tests.archives import patch_zip
 from tests.breaking import reference
 
+pytestmark = pytest.mark.posix
+
 INFO = "artifacts_keyring-1-py3-none-manylinux_2_23_x86_64.whl"
 FOLDER = "artifacts_keyring-1.dist-info"
 Members = Mapping[str, bytes]

@@ -31,6 +31,8 @@ from tests.breaking import (
 )
 from tests.rewriting import Case
 
+pytestmark = pytest.mark.posix
+
 Wheels = Callable[[str], Path]
 
 

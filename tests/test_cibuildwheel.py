@@ -24,6 +24,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+pytestmark = [pytest.mark.posix, pytest.mark.root]
+
 
 pytest.importorskip("cibuildwheel", reason="cibuildwheel needs Python 3.11")
 

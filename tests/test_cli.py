@@ -15,8 +15,8 @@ import pytest
 from artifacts_keyring import caches
 from artifacts_keyring.cli import installation
 from artifacts_keyring.variables import Environment
-from tests.azure import AzureWorld, Feed
-from tests.conftest import ROOT
+from tests.azure import AzureWorld, Feed, empty_home
+from tests.conftest import NATIVE, ROOT
 
 PATH_VARIABLE = "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH"
 
@@ -43,15 +43,14 @@ class Desk(NamedTuple):
 
 @pytest.fixture
 def desk(tmp_path: Path, payload_tree: Callable[[str], Path]) -> Iterator[Desk]:
-    home = tmp_path / "home"
-    home.mkdir()
-    with AzureWorld() as world:
-        environ = {**world.environ(home), PATH_VARIABLE: str(payload_tree("linux-x64"))}
+    with AzureWorld() as world, empty_home(tmp_path) as home:
+        environ = {**world.environ(home), PATH_VARIABLE: str(payload_tree(NATIVE))}
         # Nothing is installed here: no entry point leads keyring to the tree.
         environ["PYTHON_KEYRING_BACKEND"] = "artifacts_keyring.ArtifactsKeyringBackend"
         yield Desk(world, world.feed("org", "feed"), home, environ)
 
 
+@pytest.mark.provider
 def test_login_doctor_logout_doctor(desk: Desk) -> None:
     url = desk.feed.url
     first = desk.run("doctor", url, code=1)
@@ -79,6 +78,7 @@ def test_login_doctor_logout_doctor(desk: Desk) -> None:
     desk.run("doctor", url, code=1)
 
 
+@pytest.mark.provider
 def test_a_second_login_needs_nobody(desk: Desk) -> None:
     desk.run("login", desk.feed.url)
     desk.world.forget()
@@ -86,6 +86,8 @@ def test_a_second_login_needs_nobody(desk: Desk) -> None:
     assert [request.method for request in desk.world.requests] == ["GET", "GET"]
 
 
+@pytest.mark.posix
+@pytest.mark.provider
 def test_a_login_that_nothing_is_kept_of_says_where_it_should_be(desk: Desk, tmp_path: Path) -> None:
     no_folder = tmp_path / "file"
     no_folder.touch()
@@ -93,6 +95,7 @@ def test_a_login_that_nothing_is_kept_of_says_where_it_should_be(desk: Desk, tmp
     assert "the provider kept no token" in done.stdout and str(no_folder) in done.stdout
 
 
+@pytest.mark.provider
 def test_a_declined_login_says_so(desk: Desk) -> None:
     desk.world.identity.refusal = "authorization_declined"
     done = desk.run("login", desk.feed.url, code=1)
@@ -100,6 +103,7 @@ def test_a_declined_login_says_so(desk: Desk) -> None:
     assert "declined" in line
 
 
+@pytest.mark.provider
 def test_a_public_feed_needs_no_login(desk: Desk) -> None:
     url = desk.world.feed("org", "open", public=True).url
     assert desk.run("login", url).stdout == f"{url} is public: it needs no login\n"
@@ -107,6 +111,7 @@ def test_a_public_feed_needs_no_login(desk: Desk) -> None:
 
 @pytest.mark.parametrize("command", ["login", "doctor"])
 @pytest.mark.parametrize("url", ["https://example.com/simple/", "nonsense"])
+@pytest.mark.provider
 def test_what_is_no_feed_is_refused(desk: Desk, command: str, url: str) -> None:
     done = desk.run(command, url, code=2)
     (line,) = done.stderr.splitlines()
@@ -114,11 +119,13 @@ def test_what_is_no_feed_is_refused(desk: Desk, command: str, url: str) -> None:
     assert desk.world.requests == []
 
 
+@pytest.mark.provider
 def test_a_password_in_a_url_is_not_repeated(desk: Desk) -> None:
     done = desk.run("login", "https://me:hunter2@example.com/simple/", code=2)
     assert "hunter2" not in done.stdout + done.stderr
 
 
+@pytest.mark.provider
 def test_doctor_redacts_what_the_environment_declares(desk: Desk) -> None:
     entry = {"endpoint": desk.feed.url, "username": "me", "password": desk.world.token("org")}
     proxy = desk.environ["HTTPS_PROXY"].replace("//", "//me:hunter2@")
@@ -132,6 +139,7 @@ def test_doctor_redacts_what_the_environment_declares(desk: Desk) -> None:
     assert not any(secret in done.stdout + done.stderr for secret in ("hunter2", entry["password"]))
 
 
+@pytest.mark.provider
 def test_doctor_says_what_is_missing(desk: Desk, tmp_path: Path) -> None:
     done = desk.run("doctor", code=1, **{PATH_VARIABLE: str(tmp_path)})
     assert "✗ provider: " in done.stdout and "name its folder" in done.stdout
@@ -140,7 +148,7 @@ def test_doctor_says_what_is_missing(desk: Desk, tmp_path: Path) -> None:
 def test_doctor_finds_a_changed_payload(tmp_path: Path, wheel: Callable[[str], Path]) -> None:
     import zipfile
 
-    with zipfile.ZipFile(wheel("linux-x64")) as archive:
+    with zipfile.ZipFile(wheel(NATIVE)) as archive:
         archive.extractall(tmp_path)
     changed = tmp_path / "artifacts_keyring" / "bin" / "legal" / "LICENSE"
     code = "from artifacts_keyring.cli.installation import integrity; print(integrity({}).ok)"
@@ -154,6 +162,7 @@ def test_doctor_finds_a_changed_payload(tmp_path: Path, wheel: Callable[[str], P
     assert seen == ["True", "False"]
 
 
+@pytest.mark.provider
 def test_marks_and_colours_fit_the_terminal(desk: Desk) -> None:
     plain = desk.run("doctor", PYTHONIOENCODING="ascii").stdout
     assert "ok provider runs: version 2.0.5" in plain and "\033[" not in plain

@@ -15,6 +15,8 @@ from tests import clients, conftest
 from tests.azure import AzureWorld, Feed
 from tests.clients import CLIENTS, Client, Job, Run
 
+pytestmark = [pytest.mark.posix, pytest.mark.provider]
+
 DECLARED = "ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS"
 ORGANISATIONS = ("org", "other")
 INDEX = "packages.example.test"  # a public index that is none of ours

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import pty
 import select
 import subprocess
 import sys
@@ -54,7 +53,7 @@ class Terminal:
 @contextlib.contextmanager
 def on_a_terminal(stand_in: standin.StandIn, *, stderr_too: bool, environ: Mapping[str, str]) -> Iterator[Terminal]:
     """Run CLIENT with a controlling terminal; its stderr is captured or goes there too."""
-    screen, keyboard = pty.openpty()
+    screen, keyboard = os.openpty()
     full = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
@@ -78,6 +77,7 @@ def on_a_terminal(stand_in: standin.StandIn, *, stderr_too: bool, environ: Mappi
         os.close(keyboard)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("stderr_too", [False, True])
 def test_a_prompt_is_on_the_terminal_at_once_even_if_stderr_is_captured(tmp_path: Path, stderr_too: bool) -> None:
     stand_in = standin.make(tmp_path, "nothing", interactive="prompt")
@@ -91,6 +91,7 @@ def test_a_prompt_is_on_the_terminal_at_once_even_if_stderr_is_captured(tmp_path
         assert stderr_too or SEEN in err
 
 
+@pytest.mark.posix
 def test_the_terminal_is_left_alone_where_prompts_are_unwanted(tmp_path: Path) -> None:
     stand_in = standin.make(tmp_path, "nothing", interactive="prompt")
     with on_a_terminal(stand_in, stderr_too=False, environ={"CI": "true"}) as terminal:
@@ -104,7 +105,7 @@ def can_prompt(environ: Mapping[str, str], *, terminal: bool) -> bool:
     """What a client in a session of its own says, with or without a controlling terminal."""
     take = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n" if terminal else ""
     code = f"{take}import os; from artifacts_keyring import console; print(console.can_prompt(os.environ))"
-    screen, keyboard = pty.openpty()
+    screen, keyboard = os.openpty()
     try:
         done = subprocess.run(
             [sys.executable, "-c", code],
@@ -144,6 +145,7 @@ MODE = "ARTIFACTS_KEYRING_NONINTERACTIVE_MODE"
         ({MODE: "maybe"}, True, True),
     ],
 )
+@pytest.mark.posix
 def test_where_a_prompt_may_start(environ: dict[str, str], terminal: bool, may: bool) -> None:
     assert can_prompt(environ, terminal=terminal) is may
 

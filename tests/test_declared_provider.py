@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from artifacts_keyring import declared
 from artifacts_keyring.feeds import parse
 from tests import azure
 from tests.azure import AzureWorld
+from tests.conftest import NATIVE
 from tests.declaring import (
     CLIENT,
     EXTERNAL,
@@ -32,13 +31,13 @@ from tests.declaring import (
     prefixes,
 )
 
+pytestmark = pytest.mark.provider
+
 
 @pytest.fixture
 def tree(payload_tree: Callable[[str], Path]) -> Path:
     """The payload that runs here."""
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        pytest.skip("the provider for comparison runs on Linux x86-64 only")
-    return payload_tree("linux-x64")
+    return payload_tree(NATIVE)
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ def test_the_real_provider_says_the_same(url: str, environ: dict[str, str], tree
     feed = parse(url, {**environ, HOST: "tfs.example"})
     assert feed is not None and feed.url == url
     # Nothing listens there: what the environment does not declare, the provider cannot find out.
-    base = {**azure.provider.BARE, "HOME": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:9"}
+    base = {**azure.provider.BARE, **azure.provider.at_home(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:9"}
     assert declared.find(feed, environ, pytest.fail) == azure.look_up(url, tree, {**base, **environ}).credential
 
 

@@ -27,6 +27,8 @@ from tests import loopback, servers
 from tests.loopback import BODY, DIGEST, LIMIT, QUICK
 from tests.servers import Handler, Server
 
+pytestmark = pytest.mark.posix
+
 # pytest finds fixtures by their names in this module.
 server = loopback.server
 ca = loopback.ca

@@ -15,6 +15,8 @@ from credprovider.pin import Pin
 from artifacts_keyring import layout
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.posix
+
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:

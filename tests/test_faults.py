@@ -16,9 +16,12 @@ from typing import Callable
 import pytest
 
 from tests.azure import Answer, Feed
+from tests.azure.provider import SESSIONS, SIGN_INS
 from tests.azure.server import Request
 from tests.azure.world import AzureWorld
-from tests.scenes import SESSIONS, SIGN_INS, Ended, Scene, ended, files, no_orphans, one_line, programs
+from tests.scenes import Ended, Scene, ended, files, no_orphans, one_line, programs
+
+pytestmark = [pytest.mark.posix, pytest.mark.provider]
 
 RENEWAL = "session:SelfDescribing"  # what the provider asks for when its session cache has no token
 POLL = "token:device_code"  # what it asks for while a person signs in

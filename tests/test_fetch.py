@@ -10,9 +10,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from credprovider import cache, sources
 from credprovider.pin import Pin
 from credprovider.sources import Archive
+
+pytestmark = pytest.mark.posix
 
 COMMAND = Path(__file__).resolve().parent.parent / "scripts" / "fetch.py"
 

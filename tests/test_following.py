@@ -20,6 +20,8 @@ from tests.pinning import Content, Trees, environment, pack, reduced, tree_of, v
 from tests.release_api import PROJECT, ReleasePage, release_page
 from tests.servers import content
 
+pytestmark = pytest.mark.posix
+
 QUICK = Patience(attempts=1, first_contact=1, pause=0.01, longest_pause=1.0, total=10.0)
 
 

@@ -17,6 +17,8 @@ from credprovider.web import Unavailable
 from tests import loopback, servers
 from tests.loopback import FILE, FROM_INDEX, SECRET, Bench, digest
 
+pytestmark = pytest.mark.posix
+
 # pytest finds fixtures by their names in this module.
 server = loopback.server
 no_proxy = loopback.no_proxy

@@ -19,6 +19,8 @@ from tests import interpreters
 from tests.azure import AzureWorld
 from tests.conftest import ROOT
 
+pytestmark = [pytest.mark.posix, pytest.mark.root]
+
 FEED = "https://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/"
 ASK = f"import artifacts_keyring as a; print(a.CredentialProvider().get_credentials({FEED!r}))"
 # A path that is neither ASCII nor free of spaces.

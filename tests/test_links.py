@@ -11,8 +11,9 @@ import pytest
 
 from artifacts_keyring import lookup
 from tests import clients, standin
-from tests.azure import AzureWorld, Feed
+from tests.azure import AzureWorld, Feed, empty_home
 from tests.clients import Client, Command, Job
+from tests.conftest import NATIVE
 from tests.declaring import EXTERNAL, IDENTITY, entry, listing, prefixes
 from tests.test_lookup import Place
 
@@ -32,10 +33,11 @@ def world() -> Iterator[AzureWorld]:
 
 
 @pytest.fixture
-def place(world: AzureWorld, tmp_path: Path) -> Place:
-    made = Place(world, tmp_path)
-    made.use(tmp_path / "nowhere")
-    return made
+def place(world: AzureWorld, tmp_path: Path) -> Iterator[Place]:
+    with empty_home(tmp_path) as home:
+        made = Place(world, tmp_path, home)
+        made.use(tmp_path / "nowhere")
+        yield made
 
 
 @pytest.fixture
@@ -108,10 +110,11 @@ def test_a_feed_that_cannot_say_is_asked_once_and_in_time(place: Place, feed: Fe
     assert [r.auth for r in place.world.requests].count("basic") == asked
 
 
+@pytest.mark.provider
 def test_the_real_provider_finds_an_identity_by_an_id(
     place: Place, feed: Feed, payload_tree: Callable[[str], Path]
 ) -> None:
-    place.use(payload_tree("linux-x64"))
+    place.use(payload_tree(NATIVE))
     place.environ |= {
         IDENTITY: listing({"endpoint": feed.url, "clientId": "c11e0700"}),
         "IDENTITY_ENDPOINT": f"http://127.0.0.1:{place.world.server.server_port}/msi/token",
@@ -124,11 +127,12 @@ def test_the_real_provider_finds_an_identity_by_an_id(
 # A host that names its organisation
 
 
+@pytest.mark.provider
 @pytest.mark.parametrize("service", ["org.pkgs.visualstudio.com", "https://ORG.pkgs.visualstudio.com:443/"])
 def test_an_organisations_host_is_answered_when_somebody_is_signed_in(
     place: Place, world: AzureWorld, payload_tree: Callable[[str], Path], service: str
 ) -> None:
-    tree = payload_tree("linux-x64")
+    tree = payload_tree(NATIVE)
     place.use(tree)
     feed = world.feed("org", "feed", legacy=True)
     world.login(feed, tree, place.home)
@@ -141,10 +145,11 @@ def test_an_organisations_host_is_answered_when_somebody_is_signed_in(
     assert place.look_up("pkgs.dev.azure.com") is None
 
 
+@pytest.mark.provider
 def test_without_a_sign_in_it_is_one_line_and_never_a_prompt(
     place: Place, world: AzureWorld, payload_tree: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place.use(payload_tree("linux-x64"))
+    place.use(payload_tree(NATIVE))
     world.feed("org", "feed", legacy=True)
     place.environ["ARTIFACTS_KEYRING_NONINTERACTIVE_MODE"] = "false"
     for service in ("org.pkgs.visualstudio.com", "https://org.pkgs.visualstudio.com"):
@@ -210,6 +215,7 @@ def environment(wheel: Callable[[str], Path], tmp_path_factory: pytest.TempPathF
 @pytest.mark.parametrize(
     "words", [("sync", "--frozen"), ("pip", "install", "--target", "installed", "-r", "pylock.toml")], ids=" ".join
 )
+@pytest.mark.posix
 def test_uv_installs_from_its_lock_with_what_is_declared_by_name(
     world: AzureWorld, environment: Path, tmp_path: Path, words: tuple[str, ...], neighbours: int
 ) -> None:

@@ -21,6 +21,8 @@ CROWD = """
 import json, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 import keyring
+
+pytestmark = [pytest.mark.posix, pytest.mark.provider]
 urls, crowd = sys.argv[2:], int(sys.argv[1])
 keyring.get_keyring()
 everybody = threading.Barrier(crowd)

@@ -18,19 +18,19 @@ import pytest
 from artifacts_keyring import asking, feeds, locking, lookup, memory
 from artifacts_keyring.credential import Credential
 from tests import standin
-from tests.azure import AzureWorld, Feed
-from tests.conftest import ROOT
+from tests.azure import AzureWorld, Feed, empty_home
+from tests.azure.provider import SESSIONS
+from tests.conftest import NATIVE, ROOT
 from tests.test_provider import gone
 
-CACHE = ".local/share/MicrosoftCredentialProvider/SessionTokenCache.dat"
 PATIENT = 60.0
 
 
 class Place:
     """A world, an environment that leads into it, and the look-up in this process."""
 
-    def __init__(self, world: AzureWorld, folder: Path) -> None:
-        self.world, self.folder, self.home = world, folder, folder / "home"
+    def __init__(self, world: AzureWorld, folder: Path, home: Path) -> None:
+        self.world, self.folder, self.home = world, folder, home
         self.environ = {**world.environ(self.home), "ARTIFACTS_KEYRING_NONINTERACTIVE_MODE": "true"}
 
     def use(self, provider: Path) -> None:
@@ -45,7 +45,7 @@ class Place:
 
     def cached(self, url: str, token: str) -> None:
         """Put a session token into the provider's cache."""
-        cache = self.home / CACHE
+        cache = self.home / SESSIONS
         cache.parent.mkdir(parents=True, exist_ok=True)
         cache.write_text(json.dumps({url: token}))
 
@@ -69,8 +69,9 @@ def world() -> Iterator[AzureWorld]:
 
 
 @pytest.fixture
-def place(world: AzureWorld, tmp_path: Path) -> Place:
-    return Place(world, tmp_path)
+def place(world: AzureWorld, tmp_path: Path) -> Iterator[Place]:
+    with empty_home(tmp_path) as home:
+        yield Place(world, tmp_path, home)
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def feed(world: AzureWorld) -> Feed:
 @pytest.fixture
 def real(place: Place, payload_tree: Callable[[str], Path]) -> Path:
     """The real provider, in use."""
-    tree = payload_tree("linux-x64")
+    tree = payload_tree(NATIVE)
     place.use(tree)
     return tree
 
@@ -89,6 +90,7 @@ def real(place: Place, payload_tree: Callable[[str], Path]) -> Path:
 # With the real provider
 
 
+@pytest.mark.provider
 @pytest.mark.usefixtures("real")
 def test_a_cached_token_costs_two_requests_on_one_connection(
     place: Place, feed: Feed, capsys: pytest.CaptureFixture[str]
@@ -101,6 +103,7 @@ def test_a_cached_token_costs_two_requests_on_one_connection(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.provider
 @pytest.mark.usefixtures("real")
 def test_a_large_index_is_not_read(place: Place, feed: Feed) -> None:
     feed.index_bytes = 50_000_000
@@ -110,6 +113,7 @@ def test_a_large_index_is_not_read(place: Place, feed: Feed) -> None:
     assert place.world.requests[-1].sent < 10_000_000
 
 
+@pytest.mark.provider
 def test_a_revoked_token_is_renewed_and_the_renewed_one_checked(place: Place, feed: Feed, real: Path) -> None:
     _, old = place.world.login(feed, real, place.home)
     place.world.revoke(old)
@@ -122,6 +126,7 @@ def test_a_revoked_token_is_renewed_and_the_renewed_one_checked(place: Place, fe
     assert place.world.requests[-1].status == 200
 
 
+@pytest.mark.provider
 @pytest.mark.usefixtures("real")
 def test_a_public_feed_needs_no_credential_and_no_word(
     place: Place, world: AzureWorld, capsys: pytest.CaptureFixture[str]
@@ -132,6 +137,7 @@ def test_a_public_feed_needs_no_credential_and_no_word(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.provider
 @pytest.mark.usefixtures("real")
 def test_nothing_cached_and_nobody_to_ask_is_one_line(
     place: Place, feed: Feed, capsys: pytest.CaptureFixture[str]
@@ -144,6 +150,7 @@ def test_nothing_cached_and_nobody_to_ask_is_one_line(
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.provider
 @pytest.mark.usefixtures("real")
 def test_a_login_shows_the_code_and_nothing_of_the_debug_output(
     place: Place, feed: Feed, capsys: pytest.CaptureFixture[str]
@@ -160,6 +167,7 @@ def test_a_login_shows_the_code_and_nothing_of_the_debug_output(
     assert answer.credential.password not in err
 
 
+@pytest.mark.provider
 @pytest.mark.usefixtures("real")
 @pytest.mark.parametrize(
     ("refusal", "reason"),
@@ -171,6 +179,7 @@ def test_a_refused_login_says_why(place: Place, feed: Feed, refusal: str, reason
         lookup.find(feed.url, place.environ, interactive=True)
 
 
+@pytest.mark.provider
 @pytest.mark.usefixtures("real")
 @pytest.mark.parametrize("refusal", ["authorization_declined", "access_denied", "expired_token", "invalid_grant"])
 def test_what_entra_says_comes_before_what_oauth_does(place: Place, feed: Feed, refusal: str) -> None:
@@ -217,6 +226,7 @@ def test_an_organisation_that_is_not_there_is_no_question_of_access(place: Place
         lookup.find(feed.url, place.environ, interactive=True)
 
 
+@pytest.mark.provider
 @pytest.mark.usefixtures("real")
 def test_nobody_completes_the_login_in_time(place: Place, feed: Feed) -> None:
     place.world.identity.pending = 1000
@@ -225,6 +235,7 @@ def test_nobody_completes_the_login_in_time(place: Place, feed: Feed) -> None:
         lookup.find(feed.url, place.environ, interactive=True)
 
 
+@pytest.mark.provider
 @pytest.mark.usefixtures("real")
 def test_a_declared_identity_goes_to_the_provider_in_its_spelling(place: Place, feed: Feed) -> None:
     identity = {"endpoint": feed.url.rstrip("/").upper().replace("HTTPS", "https"), "clientId": "c11e0700"}
@@ -239,6 +250,7 @@ def test_a_declared_identity_goes_to_the_provider_in_its_spelling(place: Place, 
     assert "managed-identity" in place.world.steps
 
 
+@pytest.mark.provider
 @pytest.mark.usefixtures("real")
 def test_an_upload_is_never_taken_for_public(place: Place, world: AzureWorld) -> None:
     feed = world.feed("org", "open", public=True)
@@ -248,6 +260,7 @@ def test_an_upload_is_never_taken_for_public(place: Place, world: AzureWorld) ->
     assert {request.auth for request in world.requests} == {"basic"}
 
 
+@pytest.mark.provider
 @pytest.mark.usefixtures("real")
 def test_no_secret_is_in_the_log(place: Place, feed: Feed, tmp_path: Path) -> None:
     place.environ["ARTIFACTS_KEYRING_LOG_PATH"] = str(tmp_path / "log")
@@ -487,6 +500,7 @@ def test_memory_ends_and_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 # One login among many processes
 
 
+@pytest.mark.provider
 def test_ten_clients_with_cold_caches_get_one_prompt(place: Place, feed: Feed, real: Path) -> None:
     place.world.identity.pending = 1
     place.environ["ARTIFACTS_KEYRING_NONINTERACTIVE_MODE"] = "false"

@@ -38,6 +38,8 @@ from tests.archives import (
     tree_of,
 )
 
+pytestmark = pytest.mark.posix
+
 KEYS = [target.key for target in TARGETS]
 
 

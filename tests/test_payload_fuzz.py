@@ -8,6 +8,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+import pytest
 from credprovider import members, payload
 from credprovider.errors import BuildError
 from credprovider.pin import Tree
@@ -24,6 +25,8 @@ from tests.archives import (
     tree_of,
     write_raw_tar,
 )
+
+pytestmark = pytest.mark.posix
 
 PARTS = st.sampled_from(
     ["a", "A", "b", "..", ".", "", "C:", "con", "into", "x.", "é", "e\u0301", "~", "\\", "\0", "a b", "lib"]

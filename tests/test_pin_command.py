@@ -56,6 +56,8 @@ from tests.pinning import (
 from tests.release_api import release_page
 from tests.servers import serve
 
+pytestmark = pytest.mark.posix
+
 
 @pytest.fixture
 def world(tmp_path: Path, payload_tree: Trees) -> Iterator[World]:

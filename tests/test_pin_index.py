@@ -23,6 +23,8 @@ from credprovider.sources import Archive
 from tests.pinning import HOME, ROOT, Content, Trees, World, pack, small_world, tree_of, versioned
 from tests.servers import Server, content
 
+pytestmark = pytest.mark.posix
+
 
 @pytest.fixture
 def world(tmp_path: Path, payload_tree: Trees) -> Iterator[World]:

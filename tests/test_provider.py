@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -21,19 +22,23 @@ from artifacts_keyring import dotnet, provider, reasons
 from artifacts_keyring.provider import Program, ProviderError, Query
 from artifacts_keyring.screening import LevelFilter, shown_level
 from tests import standin
-from tests.conftest import ROOT
+from tests.azure.provider import BARE, EXE, at_home, empty_home
+from tests.conftest import NATIVE, ROOT
 
 URL = "https://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/"
 INSIDE = Path("plugins", "netcore", "CredentialProvider.Microsoft")  # in an archive of the vendor's
 PATIENT = 60.0
+SOON = 1.0 if os.name == "posix" else 10.0  # seconds in which a stand-in has started
+DOTNET = f"dotnet{EXE}"
+FOREIGN = "win-arm64" if NATIVE.startswith("win") else "linux-arm64"
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> dict[str, str]:
+def bare(tmp_path: Path) -> Iterator[dict[str, str]]:
     """The least environment the provider runs in; nothing it could reach."""
-    home = tmp_path / "home"
-    home.mkdir()
-    return {"PATH": "/usr/bin:/bin", "HOME": str(home), "HTTPS_PROXY": "http://127.0.0.1:9"}
+    with empty_home(tmp_path) as home:
+        home.mkdir(exist_ok=True)
+        yield {**BARE, **at_home(home), "HTTPS_PROXY": "http://127.0.0.1:9"}
 
 
 def named(path: Path, environ: Optional[Mapping[str, str]] = None) -> dict[str, str]:
@@ -45,14 +50,25 @@ def gone(pid: int, within: float = 20.0) -> bool:
     """Whether the process ends in time (a zombie has ended)."""
     until = time.monotonic() + within
     while time.monotonic() < until:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return True
-        if state == "Z":
+        if not _runs(pid):
             return True
         time.sleep(0.02)
     return False
+
+
+def _runs(pid: int) -> bool:
+    if sys.platform != "win32":
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            return False
+    kernel = ctypes.windll.kernel32
+    handle = kernel.OpenProcess(0x00100000, False, pid)  # SYNCHRONIZE
+    timed_out = 0x102
+    try:
+        return bool(handle) and kernel.WaitForSingleObject(handle, 0) == timed_out
+    finally:
+        kernel.CloseHandle(handle)
 
 
 # Where it is
@@ -66,10 +82,10 @@ def as_the_vendor_has_it(tree: Path, root: Path) -> Path:
 
 
 def test_the_real_payload_is_found_by_root_folder_and_file(payload_tree: Callable[[str], Path], tmp_path: Path) -> None:
-    tree = payload_tree("linux-x64")
+    tree = payload_tree(NATIVE)
     theirs = as_the_vendor_has_it(tree, tmp_path / "theirs")
     for folder, places in ((tree, [tree]), (theirs / INSIDE, [theirs, theirs / INSIDE])):
-        launcher = folder / "CredentialProvider.Microsoft"
+        launcher = folder / f"CredentialProvider.Microsoft{EXE}"
         for place in (*places, launcher):
             assert provider.locate(named(place)) == Program((str(launcher),), launcher, "self-contained")
 
@@ -84,7 +100,7 @@ def test_a_folder_with_runtimes_and_a_dll_start_through_dotnet(
         library = folder / "CredentialProvider.Microsoft.dll"
         for place in (*places, library):
             program = provider.locate(named(place, {"DOTNET_ROOT": str(root), "PATH": ""}))
-            assert program == Program((str(root / "dotnet"), "exec", str(library)), library, "framework-dependent")
+            assert program == Program((str(root / DOTNET), "exec", str(library)), library, "framework-dependent")
 
 
 def test_a_path_to_nothing_names_the_variable(tmp_path: Path) -> None:
@@ -98,6 +114,7 @@ def test_a_package_without_payload_says_how_to_get_one(monkeypatch: pytest.Monke
         provider.locate({})
 
 
+@pytest.mark.posix
 def test_a_file_that_is_not_executable_is_named_with_the_remedy(tmp_path: Path) -> None:
     stand_in = standin.make(tmp_path, "nothing")
     stand_in.path.chmod(0o644)
@@ -110,8 +127,8 @@ def fake_dotnet(root: Path, *versions: str) -> Path:
     for version in versions:
         (root / "shared" / "Microsoft.NETCore.App" / version).mkdir(parents=True)
     (root / "host").mkdir(parents=True, exist_ok=True)
-    (root / "dotnet").write_text("#!/bin/sh\n")
-    (root / "dotnet").chmod(0o755)
+    (root / DOTNET).write_text("#!/bin/sh\n")
+    (root / DOTNET).chmod(0o755)
     return root
 
 
@@ -135,22 +152,23 @@ def only_here(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_dotnet_must_be_8_or_newer(tmp_path: Path, versions: list[str], fits: bool) -> None:
     root = fake_dotnet(tmp_path, *versions)
     found = dotnet.find({"DOTNET_ROOT": str(root), "PATH": ""})
-    assert found == (root / "dotnet" if fits else None)
+    assert found == (root / DOTNET if fits else None)
 
 
 @pytest.mark.usefixtures("only_here")
 def test_an_old_dotnet_is_passed_over_for_a_newer_one(tmp_path: Path) -> None:
     old, new, home = (fake_dotnet(tmp_path / n, v) for n, v in (("a", "6.0.0"), ("b", "8.0.1"), ("c/.dotnet", "9.0.0")))
     environ = {"DOTNET_ROOT": str(old), "PATH": str(new), "HOME": str(home.parent)}
-    assert dotnet.find(environ) == new / "dotnet"
-    assert dotnet.find({**environ, "PATH": ""}) == home / "dotnet"
+    assert dotnet.find(environ) == new / DOTNET
+    assert dotnet.find({**environ, "PATH": ""}) == home / DOTNET
 
 
+@pytest.mark.posix
 @pytest.mark.usefixtures("only_here")
 def test_a_dotnet_link_on_path_is_judged_by_its_target(tmp_path: Path) -> None:
     root = fake_dotnet(tmp_path / "real", "6.0.0")
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "dotnet").symlink_to(root / "dotnet")
+    (tmp_path / "bin" / DOTNET).symlink_to(root / DOTNET)
     assert dotnet.find({"PATH": str(tmp_path / "bin")}) is None
 
 
@@ -163,7 +181,7 @@ def test_a_dotnet_of_the_current_folder_is_never_started(
     fake_dotnet(tmp_path / "bin", "8.0.1")
     monkeypatch.chdir(tmp_path)
     assert dotnet.find({"PATH": path.format(here=tmp_path / "none", sep=os.pathsep)}) is None
-    assert dotnet.find({"PATH": f".{os.pathsep}{tmp_path}"}) == tmp_path / "dotnet"
+    assert dotnet.find({"PATH": f".{os.pathsep}{tmp_path}"}) == tmp_path / DOTNET
 
 
 @pytest.mark.parametrize(("versions", "seen"), [((), "no dotnet in DOTNET_ROOT, PATH"), (("6.0.0",), "dotnet has 6")])
@@ -245,7 +263,7 @@ def test_a_ca_file_known_to_pip_is_known_to_the_provider(tmp_path: Path) -> None
 
 
 def ask(stand_in: standin.StandIn, timeout: float = PATIENT, **environ: str) -> provider.Reply:
-    full = {"PATH": os.environ["PATH"], "ARTIFACTS_KEYRING_NONINTERACTIVE_MODE": "1", **environ}
+    full = {**BARE, "ARTIFACTS_KEYRING_NONINTERACTIVE_MODE": "1", **environ}
     return provider.run(provider.locate(named(stand_in.path)), Query(URL, timeout=timeout), full)
 
 
@@ -272,7 +290,7 @@ def test_exit_code_2_is_no_credential_and_has_the_reason_of_the_debug_output(tmp
         ("number", "has no Username and Password"),
         ("list", "has no Username and Password"),
         ("empty", "is no JSON"),
-        ("crash", "signal 6"),
+        pytest.param("crash", "signal 6", marks=pytest.mark.posix),
         ("no-uri", "exit code 1"),
         ("icu", "libicu is missing"),
         ("openssl", "OpenSSL is missing"),
@@ -297,12 +315,13 @@ def test_five_megabytes_on_stderr_fill_no_pipe(tmp_path: Path) -> None:
 def test_a_provider_that_hangs_is_stopped_at_the_deadline(tmp_path: Path, behaviour: str) -> None:
     stand_in = standin.make(tmp_path, behaviour)
     began = time.monotonic()
-    with pytest.raises(ProviderError, match=r"no answer for https://\S+ within 1 s"):
-        ask(stand_in, timeout=1)
+    with pytest.raises(ProviderError, match=rf"no answer for https://\S+ within {SOON:.0f} s"):
+        ask(stand_in, timeout=SOON)
     assert time.monotonic() - began < 30
     assert gone(stand_in.calls[0].pid)
 
 
+@pytest.mark.posix
 def test_a_silent_death_names_the_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ProviderError, match="HOME=/nowhere is not a folder"):
         ask(standin.make(tmp_path, "silent-255"), HOME="/nowhere")
@@ -388,8 +407,11 @@ def test_a_file_for_another_machine_says_so(tmp_path: Path) -> None:
         ask(stand_in)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_the_provider_does_not_outlive_its_client(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("SIGKILL", marks=pytest.mark.posix), "SIGTERM", pytest.param("SIGINT", marks=pytest.mark.posix)],
+)
+def test_the_provider_does_not_outlive_its_client(tmp_path: Path, name: str) -> None:
     stand_in = standin.make(tmp_path, "hang")
     code = (
         "import sys; from tests.test_provider import *; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -406,7 +428,7 @@ def test_the_provider_does_not_outlive_its_client(tmp_path: Path, number: signal
         until = time.monotonic() + PATIENT
         while not stand_in.calls and time.monotonic() < until:
             time.sleep(0.02)
-        client.send_signal(number)
+        client.send_signal(getattr(signal, name))  # on Windows SIGTERM is TerminateProcess
         client.wait(PATIENT)
         assert gone(stand_in.calls[0].pid)
     finally:
@@ -430,8 +452,9 @@ def test_no_thread_or_process_is_left(tmp_path: Path) -> None:
     before = set(threading.enumerate())
     ask(standin.make(tmp_path, "nothing"))
     assert set(threading.enumerate()) <= before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    if os.name == "posix":
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
 
 
 # What of it is shown
@@ -551,35 +574,40 @@ def through_the_class(tree: Path, environ: Mapping[str, str], url: str = URL) ->
     return json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.provider
 def test_the_real_provider_answers_a_declared_credential(
     payload_tree: Callable[[str], Path], bare: dict[str, str]
 ) -> None:
     entry = {"endpoint": URL, "username": "someone", "password": "p/w=="}
     bare["ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS"] = json.dumps({"endpointCredentials": [entry]})
-    assert through_the_class(payload_tree("linux-x64"), bare) == (["someone", "p/w=="], "")
+    assert through_the_class(payload_tree(NATIVE), bare) == (["someone", "p/w=="], "")
 
 
+@pytest.mark.provider
 def test_the_real_provider_answers_an_access_token_for_a_prefix(
     payload_tree: Callable[[str], Path], bare: dict[str, str]
 ) -> None:
     bare["VSS_NUGET_URI_PREFIXES"] = "https://pkgs.dev.azure.com/org/"
     bare["VSS_NUGET_ACCESSTOKEN"] = "t0ken"
-    found, stderr = through_the_class(payload_tree("linux-x64"), bare)
+    found, stderr = through_the_class(payload_tree(NATIVE), bare)
     assert (found[1], stderr) == ("t0ken", "")
 
 
+@pytest.mark.provider
 def test_the_real_provider_finds_nothing_and_says_so_in_one_line(
     payload_tree: Callable[[str], Path], bare: dict[str, str]
 ) -> None:
-    found, stderr = through_the_class(payload_tree("linux-x64"), bare)
+    found, stderr = through_the_class(payload_tree(NATIVE), bare)
     assert found == [None, None]
     assert len(stderr.splitlines()) == 1
     assert stderr.startswith(f"artifacts-keyring: {URL} cannot be reached (")
     assert "doctor" in stderr
 
 
+@pytest.mark.provider
+@pytest.mark.posix
 def test_the_real_provider_without_a_usable_home(payload_tree: Callable[[str], Path], bare: dict[str, str]) -> None:
-    found, stderr = through_the_class(payload_tree("linux-x64"), {**bare, "HOME": "/proc/nowhere"})
+    found, stderr = through_the_class(payload_tree(NATIVE), {**bare, "HOME": "/proc/nowhere"})
     assert found == [None, None]
     assert stderr.splitlines()[-1].startswith("artifacts-keyring: the credential provider died without a word")
     assert "HOME=/proc/nowhere" in stderr
@@ -588,6 +616,6 @@ def test_the_real_provider_without_a_usable_home(payload_tree: Callable[[str], P
 def test_the_real_launcher_of_another_machine(payload_tree: Callable[[str], Path], bare: dict[str, str]) -> None:
     if shutil.which("qemu-aarch64-static") and Path("/proc/sys/fs/binfmt_misc/qemu-aarch64").exists():
         pytest.skip("this machine runs arm64 programs through qemu's binfmt handler")
-    found, stderr = through_the_class(payload_tree("linux-arm64"), bare)
+    found, stderr = through_the_class(payload_tree(FOREIGN), bare)
     assert found == [None, None]
     assert "for another processor or system than this one" in stderr

@@ -20,6 +20,8 @@ from tests.azure import AzureWorld
 from tests.conftest import ROOT
 from tests.scenes import one_line
 
+pytestmark = [pytest.mark.posix, pytest.mark.root]
+
 # Newer ones where they run these tests, and in the newest Debian (test_lean.py).
 PYTHONS = list(dict.fromkeys(["3.9", "3.10", "3.11", "3.12", "3.13", f"3.{sys.version_info.minor}"]))
 MUSL = [f"musllinux_1_{minor}_x86_64" for minor in range(5, -1, -1)]

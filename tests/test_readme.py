@@ -21,6 +21,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+pytestmark = pytest.mark.posix
+
 README = readme.read("README.md")
 TABLE = targets.TARGETS
 SOURCES = [*(ROOT / "artifacts_keyring").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]

@@ -24,6 +24,8 @@ from tests.azure.feeds import wheel as make_wheel
 from tests.conftest import ROOT
 from tests.readme import Block
 
+pytestmark = [pytest.mark.posix, pytest.mark.provider]
+
 SERVER = "devops.example.com"
 DEADLINE = 300.0  # seconds for one block
 PLAIN = "/usr/bin:/bin"

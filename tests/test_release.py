@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from tests.release_api import PROJECT, ReleasePage, release_page, slow_down, spent
 from tests.servers import Answer, content, in_turn, redirect, status
 
+pytestmark = pytest.mark.posix
+
 QUICK = Patience(attempts=3, first_contact=1, pause=0.01, longest_pause=5.0, total=60.0)
 ASSETS = {
     "Microsoft.Net8.NuGet.CredentialProvider.tar.gz": b"one",

@@ -20,6 +20,8 @@ from credprovider.releasing import Section, State
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.posix
+
 READY = State(
     version="3.1.0",
     sections=(Section("3.1.0", "2026-11-23", "* Better."), Section("3.0.0", "2026-11-01", "* Good.")),

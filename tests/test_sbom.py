@@ -24,6 +24,8 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from artifacts_keyring import layout
 
+pytestmark = pytest.mark.posix
+
 KEYS = [target.key for target in TARGETS]
 DEPS, CONFIG = (f"{layout.PROGRAM}.{kind}.json" for kind in ("deps", "runtimeconfig"))
 Trees = Callable[[str], Path]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
@@ -14,9 +13,10 @@ import pytest
 
 from tests import scenes
 from tests.azure import AzureWorld
+from tests.azure.provider import SIGN_INS
 from tests.scenes import Scene
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="runs the linux-x64 provider")
+pytestmark = [pytest.mark.posix, pytest.mark.provider]
 
 RENEWAL = "session:SelfDescribing"  # what the provider asks for when its session cache has no token
 # What a look-up runs or reads, by its bare name: none of it may come from where it happens to run.
@@ -56,7 +56,7 @@ def test_nobody_else_can_read_what_a_login_keeps(scene: Scene) -> None:
         scene.answer(feed.url)
     finally:
         os.umask(before)
-    kept = (scene.sessions, scene.home / scenes.SIGN_INS, scene.log)
+    kept = (scene.sessions, scene.home / SIGN_INS, scene.log)
     assert [oct(stat.S_IMODE(path.stat().st_mode)) for path in kept] == ["0o600"] * 3
 
 

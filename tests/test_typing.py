@@ -27,6 +27,8 @@ from typing import Optional
 import artifacts_keyring
 from artifacts_keyring import ArtifactsKeyringBackend, CredentialProvider
 
+pytestmark = pytest.mark.posix
+
 URL = "https://pkgs.dev.azure.com/ORG/_packaging/FEED/pypi/simple/"
 
 

@@ -11,6 +11,9 @@ import pytest
 from artifacts_keyring import feeds, lookup
 from artifacts_keyring.asking import NoCredential, ask
 from tests.azure import AzureWorld, Feed, launcher
+from tests.conftest import NATIVE
+
+pytestmark = [pytest.mark.posix, pytest.mark.provider]
 
 SILENT = ["feed", "session:SelfDescribing"]
 OURS = "https://pkgs.dev.azure.com/Org/_packaging/Feed/pypi/simple/"
@@ -32,7 +35,7 @@ def public(world: AzureWorld) -> Feed:
 @pytest.fixture
 def environ(world: AzureWorld, payload_tree: Callable[[str], Path], tmp_path: Path) -> dict[str, str]:
     """An environment without any login."""
-    provider = str(launcher(payload_tree("linux-x64")))
+    provider = str(launcher(payload_tree(NATIVE)))
     return {**world.environ(tmp_path / "home"), "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH": provider}
 
 

@@ -19,6 +19,8 @@ from tests import loopback, servers
 from tests.loopback import BODY, DIGEST, QUICK, SECRET
 from tests.servers import Authority, Server, serve
 
+pytestmark = pytest.mark.posix
+
 # pytest finds fixtures by their names in this module.
 server = loopback.server
 ca = loopback.ca

@@ -24,8 +24,8 @@ from __future__ import annotations
 
 from tests.azure.feeds import Feed
 from tests.azure.identity import Identity
-from tests.azure.provider import Outcome, launcher, look_up
+from tests.azure.provider import Outcome, empty_home, launcher, look_up
 from tests.azure.server import Answer, Request
 from tests.azure.world import AzureWorld
 
-__all__ = ["Answer", "AzureWorld", "Feed", "Identity", "Outcome", "Request", "launcher", "look_up"]
+__all__ = ["Answer", "AzureWorld", "Feed", "Identity", "Outcome", "Request", "empty_home", "launcher", "look_up"]

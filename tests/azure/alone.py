@@ -8,7 +8,6 @@ to 127.0.0.1 by a hosts file that only these namespaces see, and the world liste
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import os
 import socket
@@ -43,6 +42,8 @@ def main(hosts: Path, tree: Path, home: Path) -> None:
 
 
 def _loopback_up() -> None:
+    import fcntl
+
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
 

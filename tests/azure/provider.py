@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Optional
 
 from artifacts_keyring import layout
 
 # All a child gets from the machine; lean systems have no ICU data.
-BARE: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
+_LEAN = {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
+if sys.platform == "win32":
+    EXE = ".exe"
+    DATA = Path("AppData", "Local")  # below the home: where the provider keeps its caches
+    SIGN_INS = DATA / ".IdentityService" / "msal.cache"
+    # Nothing starts, and no socket opens, without the first three; nobody can be asked by a broker.
+    _KEPT = ("SYSTEMROOT", "TEMP", "TMP", "PATH", "PATHEXT", "COMSPEC")
+    _BROKER = {"ARTIFACTS_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER": "false"}
+    BARE: Mapping[str, str] = {
+        **_LEAN,
+        **_BROKER,
+        "PYTHONUTF8": "1",
+        **{name: os.environ[name] for name in _KEPT if name in os.environ},
+    }
+else:
+    EXE = ""
+    DATA, SIGN_INS = Path(".local", "share"), Path(".local", ".IdentityService", "msal.cache")
+    BARE = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **_LEAN}
+SESSIONS = DATA / "MicrosoftCredentialProvider" / "SessionTokenCache.dat"
 
-DEADLINE = 60.0  # seconds; nothing here takes more than three, except on a machine that is very busy
+DEADLINE = 120.0  # seconds; nothing here takes more than three, except on a machine that is very busy
 
 
 class Outcome(NamedTuple):
@@ -26,7 +48,47 @@ class Outcome(NamedTuple):
 
 def launcher(tree: Path) -> Path:
     """The executable inside an unpacked self-contained payload; a file is taken for the executable itself."""
-    return tree / layout.PROGRAM if tree.is_dir() else tree
+    return tree / f"{layout.PROGRAM}{EXE}" if tree.is_dir() else tree
+
+
+@contextlib.contextmanager
+def empty_home(folder: Path) -> Iterator[Path]:
+    """A home without any cache of the provider; one user of it at a time.
+
+    On Windows the provider asks the system for it, and no variable moves it: it is this user's own, and is emptied.
+    """
+    if sys.platform != "win32":
+        yield folder / "home"
+        return
+    import msvcrt
+
+    import pytest
+
+    if not os.environ.get("CI"):
+        pytest.skip("would remove this user's sign-in; set CI=true where that does no harm")
+    home = Path.home()
+    with (home / "artifacts-keyring-tests.lock").open("a") as lock:
+        while True:
+            with contextlib.suppress(OSError):  # tried for ten seconds
+                msvcrt.locking(lock.fileno(), msvcrt.LK_LOCK, 1)
+                break
+        _forget(home)
+        try:
+            yield home
+        finally:
+            _forget(home)
+
+
+def _forget(home: Path) -> None:
+    for cache in (home / SESSIONS, home / SIGN_INS):
+        shutil.rmtree(cache.parent, ignore_errors=True)
+
+
+def at_home(home: Path) -> dict[str, str]:
+    """The variables that say where a user's files are."""
+    if sys.platform == "win32":
+        return {"USERPROFILE": str(home), "LOCALAPPDATA": str(home / DATA)}
+    return {"HOME": str(home)}
 
 
 def look_up(

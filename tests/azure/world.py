@@ -122,7 +122,7 @@ class AzureWorld:
         home.mkdir(parents=True, exist_ok=True)
         ca = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"), str(self.ca_file))
         proxy = {"HTTPS_PROXY": f"http://127.0.0.1:{self.server.server_port}"}
-        return {**provider.BARE, "HOME": str(home), **ca, **proxy}
+        return {**provider.BARE, **provider.at_home(home), **ca, **proxy}
 
     def login(self, feed: Feed, tree: Path, home: Path) -> tuple[str, str]:
         """Fill the real caches below `home` by a device-code login of the real provider; user name and password."""
