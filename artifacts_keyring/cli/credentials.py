@@ -10,10 +10,8 @@ from .. import caches, declared, log, lookup
 from ..credential import Credential
 from ..feeds import Feed
 from ..probe import Status
-from ..variables import ACCESS_TOKEN, DECLARING, EXTERNAL_ENDPOINTS, PREFIXES, in_force
 from .check import Check, plain
 
-_DECLARING = (*DECLARING, *ACCESS_TOKEN)
 Judge = Callable[[Credential], Status]
 
 
@@ -41,9 +39,8 @@ def look_up(url: str, feed: Feed, environ: Mapping[str, str], judge: Judge) -> C
     if status.admitted or status.unreachable:
         return Check(name, True, detail)
     if status.refused:
-        return Check(
-            name, False, detail, f"{feed.index_url} refuses ({status.code}) the token of {source}: renew it there"
-        )
+        step = f"the token of {source} is refused ({status.code}) by {feed.index_url}: renew it there"
+        return Check(name, False, detail, step)
     step = f"{feed.index_url} answers {_answer(status)}"
     if status.code == 404:
         return Check(name, False, detail, f"{step}, there is no such feed: correct organisation, project or feed")
@@ -52,12 +49,8 @@ def look_up(url: str, feed: Feed, environ: Mapping[str, str], judge: Judge) -> C
 
 def declaring(feed: Feed, environ: Mapping[str, str]) -> Optional[str]:
     """The variable that declares a credential for *feed*, in which the provider then has no part; None for none."""
-    for names in (EXTERNAL_ENDPOINTS, ACCESS_TOKEN):
-        others = {name: text for name, text in environ.items() if name in names or name not in _DECLARING}
-        others.update({name: environ[name] for name in PREFIXES if name in environ and names is ACCESS_TOKEN})
-        if declared.find(feed, others, lambda _line: None) is not None:
-            return in_force(environ, names)
-    return None
+    best = declared.look(feed, environ).best
+    return best.name if best is not None and best.credential is not None else None
 
 
 def _answer(status: Status) -> str:
@@ -83,8 +76,9 @@ def _written_since(cache: caches.Cache, begin: float) -> bool:
 def judged(rival: Rival, judge: Optional[Judge]) -> Check:
     """What the feed says to a credential that wins over keyring; judge: None where it cannot be asked."""
     status = judge(rival.credential) if judge is not None else Status(0, "it cannot be asked")
-    what = f"{rival.where} has a user ({rival.credential.username}) and a password for this feed"
+    user = f"a user ({rival.credential.username}) and " if rival.credential.username else ""
+    what = f"{rival.where} has {user}a password for this feed"
     if not status.refused:
         return Check(rival.client, None, f"{what}, sent without asking keyring; the feed answers {_answer(status)}")
-    step = f"{what}, which the feed refuses ({status.code}); {rival.client} asks no keyring then: remove them there"
+    step = f"{what}, which the feed refuses ({status.code}); {rival.client} asks no keyring then: remove it there"
     return Check(rival.client, False, f"{what}, which the feed refuses ({status.code})", step)

@@ -41,7 +41,7 @@ def settings(environ: Mapping[str, str]) -> Settings:
     """uv's variables and its files: of the project, of the user, of the system; the first to name a provider counts."""
     files = list(_files(environ))
     found = [(path, _own(path)) for path in files]
-    provider = Setting("disabled", f"{_PROVIDER}, which is not set")
+    provider = Setting("disabled", "as nothing sets it")
     for path, own in reversed(found):
         for table in (tables.table(own, "pip"), own):
             if isinstance(table.get("keyring-provider"), str):
@@ -120,9 +120,7 @@ def _asks(index: Index, provider: Setting, environ: Mapping[str, str]) -> Check:
             "uv", False, f"{index.where}: never", f"uv asks no keyring because {index.where} says never: remove it"
         )
     if provider.value != "subprocess":
-        step = (
-            f"uv asks no keyring for {index.where}: set {_PROVIDER}=subprocess ({provider.where}, is {provider.value})"
-        )
+        step = f"uv asks no keyring for {index.where}: set {_PROVIDER}=subprocess ({provider.where}: {provider.value})"
         return Check("uv", False, f"keyring-provider is {provider.value} ({provider.where})", step)
     if not _user(index, environ) and index.authenticate != "always":
         step = f"uv asks no keyring for a URL without a user: write https://{_USER}@… in {index.where}"
