@@ -498,3 +498,54 @@ def test_what_is_said_of_uv_is_what_uv_does(desk: Desk, file: str, index: str, e
         assert desk.facts(**told)["uv"]["ok"] is (done.returncode == 0), done.stderr
     else:
         assert f"{desk.folder / 'uv.toml'} is not looked at: it needs Python 3.11" in desk.run(**told).stdout
+
+
+def test_an_authority_that_browsers_know_is_no_proxys(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The world's own authority stands in for a public one: no other can be had on loopback."""
+    import certifi
+
+    from artifacts_keyring.cli import connection
+
+    def tls() -> str:
+        checks = {check.name: check for check in connection.examine(desk.feed.url, desk.environ, 30.0)}
+        assert checks["TLS"].ok and checks["answer"].ok
+        return checks["TLS"].detail
+
+    assert "no public authority" in tls()
+    monkeypatch.setattr(certifi, "where", lambda: str(desk.world.ca_file))
+    assert "issued by trustme" in tls() and "no public authority" not in tls()
+
+
+def test_a_certificate_that_openssl_did_not_verify_is_taken_apart(desk: Desk) -> None:
+    """As on macOS and Windows, whose own stores decide: Python then has the bytes alone."""
+    import httpx
+
+    from artifacts_keyring.cli import connection
+
+    shown = connection._shown("TLS", httpx.URL(desk.feed.url), desk.environ, 30.0)
+    assert shown.startswith("certificate of ") and "issued by trustme" in shown
+
+
+def test_no_home_at_all(desk: Desk) -> None:
+    """A user without HOME and without an entry: keyring itself fails, and says why."""
+    done = desk.run(desk.feed.url, HOME="")
+    assert done.returncode in (0, 1) and done.stdout.splitlines()[-1].startswith(("next step: ", "everything works"))
+
+
+def test_doctor_takes_an_upload_url_and_nothing_that_is_no_feed(desk: Desk) -> None:
+    assert desk.run(desk.feed.upload_url).stdout.splitlines()[-1] == "everything works"
+    for url in ("https://pkgs.dev.azure.com/", "https://pkgs.dev.azure.com/org/", "nonsense"):
+        done = desk.run(url)
+        assert done.returncode == 2 and "is no feed" in done.stderr
+
+
+def test_poetry_and_twine_with_passwords_of_their_own(desk: Desk) -> None:
+    desk.write("home/.pypirc", f"[azure]\nrepository = {desk.feed.upload_url}\nusername = me\npassword = {SECRET}\n")
+    assert f"[azure] of {desk.home / '.pypirc'}" in desk.run(desk.feed.url).stdout.splitlines()[-1]
+    (desk.home / ".pypirc").unlink()
+    if READS_TOML:
+        desk.write("work/pyproject.toml", f'[[tool.poetry.source]]\nname = "the-feed"\nurl = "{desk.feed.url}"\n')
+        variable = "POETRY_HTTP_BASIC_THE_FEED_PASSWORD"
+        assert f"{variable} has a password" in desk.run(desk.feed.url, **{variable: SECRET}).stdout.splitlines()[-1]
+        off = desk.run(desk.feed.url, POETRY_KEYRING_ENABLED="false").stdout.splitlines()[-1]
+        assert "POETRY_KEYRING_ENABLED" in off

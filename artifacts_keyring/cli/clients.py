@@ -169,7 +169,7 @@ def twine_rivals(feed: Feed, environ: Mapping[str, str]) -> Iterator[Rival]:
 
 def poetry(feed: Feed, environ: Mapping[str, str]) -> Iterator[Check]:
     """Whether poetry may ask keyring; only for who has the feed among poetry's sources."""
-    names = [name for name, where in _sources(feed, environ)]
+    names = list(_sources(feed, environ))
     if not names:
         return
     if environ.get("POETRY_KEYRING_ENABLED", "").strip().lower() in ("false", "0"):
@@ -181,14 +181,14 @@ def poetry(feed: Feed, environ: Mapping[str, str]) -> Iterator[Check]:
 
 def poetry_rivals(feed: Feed, environ: Mapping[str, str]) -> Iterator[Rival]:
     """The password that poetry has from its variables."""
-    for name, _ in _sources(feed, environ):
+    for name in _sources(feed, environ):
         variable = f"POETRY_HTTP_BASIC_{re.sub(r'[-.]', '_', name.upper())}"
         if environ.get(f"{variable}_PASSWORD"):
             user = environ.get(f"{variable}_USERNAME", "")
             yield Rival("poetry", f"{variable}_PASSWORD", Credential(user, environ[f"{variable}_PASSWORD"]))
 
 
-def _sources(feed: Feed, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _sources(feed: Feed, environ: Mapping[str, str]) -> Iterator[str]:
     for file in tables.above("pyproject.toml"):
         sources = tables.entries(tables.read(file), "tool", "poetry", "source")
-        yield from ((str(one.get("name")), str(file)) for one in sources if same(str(one.get("url")), feed, environ))
+        yield from (str(one.get("name")) for one in sources if same(str(one.get("url")), feed, environ))

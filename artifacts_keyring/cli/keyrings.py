@@ -26,7 +26,9 @@ def chosen(environ: Mapping[str, str]) -> Check:
         asked = list(getattr(backend, "backends", [backend]))  # the chainer's, in its order
     except Exception as error:  # whatever a backend's import, or a keyring too old for this Python, may raise
         line = " ".join(f"{type(error).__name__}: {error}".split())
-        remedy = _remedy(environ, f"upgrade it: {_PIP} --upgrade keyring")
+        homeless = isinstance(error, RuntimeError) and "home directory" in line  # of pathlib, for keyring's file
+        remedy = "set HOME to a folder of yours" if homeless else f"upgrade it: {_PIP} --upgrade keyring"
+        remedy = _remedy(environ, remedy)
         return Check(name, False, f"keyring itself fails ({line})", f"keyring itself fails ({line}): {remedy}")
     shown = ", ".join(f"{type(one).__module__}.{type(one).__qualname__}" for one in asked) or "no backend at all"
     if any(type(one).__module__.partition(".")[0] == _OURS for one in asked):
