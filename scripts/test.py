@@ -1,6 +1,7 @@
 """Run all tests from nothing: `python scripts/test.py`, or some: `python scripts/test.py [pytest arguments]`.
 
 With `--windows` before the arguments, on a Windows Python on this Linux machine (scripts/credprovider/windows.py).
+Options alone, such as ``--no-skips`` (a skip is an error), are options for all tests.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ WINDOWS_SECONDS = 1500.0
 
 def main() -> int:
     """pytest's exit code."""
-    arguments = sys.argv[1:]
     environment.ensure("pytest", "xdist", "hypothesis", "trustme", "lief", "mypy", "uv")
-    if arguments[:1] == ["--windows"]:
-        return on_windows(arguments[1:] or list(ALL))
-    pytest = [sys.executable, "-m", "pytest", *(arguments or ALL)]
+    windows = sys.argv[1:2] == ["--windows"]
+    given = sys.argv[2:] if windows else sys.argv[1:]
+    arguments = [*ALL, *given] if all(word.startswith("-") for word in given) else given
+    if windows:
+        return on_windows(arguments)
+    pytest = [sys.executable, "-m", "pytest", *arguments]
     return subprocess.run(pytest, cwd=environment.ROOT, env={**os.environ, **UTF8}, check=False).returncode
 
 

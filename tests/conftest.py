@@ -11,17 +11,26 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Optional, TypeVar
 
 import pytest
 from credprovider import payload, pin, sources, targets
 from credprovider.pin import Pin
 
+from tests import interpreters
+
+_Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = targets.resolve({}).target.key  # what a build without a word of the user is for
 # pip trusts what the machine trusts, and so must uv where it installs from the same index.
 os.environ.setdefault("UV_SYSTEM_CERTS", "true")
+# The reasons for a skip that --no-skips accepts: no tool that could be installed would run the test there.
+ACCEPTED_SKIPS = (
+    "this machine runs arm64 programs through qemu's binfmt handler",
+    "linux-arm64: Debian, whose servers have arm64 packages, too",
+)
 CLIENT_ROW = "client"  # the property that a row of the table of clients is recorded under
 # What nohup, or a shell in the background, ignores, all children would ignore: none could be interrupted by a test.
 for _number, _action in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
@@ -120,8 +129,51 @@ def hatchling_build(target: str, into: Path, environ: dict[str, str], tree: Path
     return built
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the tests of the clients recorded, one row each, whichever process ran them."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--no-skips``, for a machine that has all the tools."""
+    parser.addoption("--no-skips", action="store_true", help="an error unless tests/conftest.py accepts the reason")
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    said = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    return str(said).removeprefix("Skipped: ")
+
+
+def _judge(report: _Report, config: pytest.Config) -> _Report:
+    """A skip becomes a failure under ``--no-skips``, unless it is accepted."""
+    if report.skipped and not hasattr(report, "wasxfail") and config.getoption("--no-skips"):
+        reason = _reason(report)
+        if reason not in ACCEPTED_SKIPS:
+            report.outcome, report.longrepr = "failed", f"skipped: {reason}; tests/conftest.py accepts no such skip"
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _judge((yield), item.config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _judge((yield), collector.config)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What the run was worth: the table of the clients; under ``--no-skips`` the Pythons, and what was skipped."""
+    _show_clients(terminalreporter)
+    if config.getoption("--no-skips"):
+        terminalreporter.section("Pythons")
+        for version in interpreters.VERSIONS:
+            terminalreporter.line(f"{version}: {interpreters.find(version)}")
+        terminalreporter.section("accepted skips")
+        for report in terminalreporter.stats.get("skipped", []):
+            terminalreporter.line(f"{report.nodeid}: {_reason(report)}")
+
+
+def _show_clients(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the tests of the clients recorded, one row each, whichever process ran them."""
     reports = [one for group in terminalreporter.stats.values() for one in group if getattr(one, "when", "") == "call"]
     rows = [dict(value) for one in reports for name, value in one.user_properties if name == CLIENT_ROW]
     if not rows:

@@ -1,7 +1,6 @@
 """A manylinux image without a container registry, for the real cibuildwheel.
 
-mmdebstrap makes the system from the distribution's packages, podman imports it; everything
-lives in a folder of its own and needs no daemon.
+podman imports the system that tests/debian.py makes; everything lives in a folder of its own and needs no daemon.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from credprovider.emulation import debian_mirror
+from tests import debian
 
 BASE = "localhost/base"
 IMAGE = "localhost/manylinux"
@@ -61,14 +60,11 @@ def _configure(folder: Path) -> dict[str, str]:
 
 def make_image(folder: Path, variables: Mapping[str, str]) -> str:
     """Make IMAGE (Debian 11: glibc 2.31, Python 3.9) and show that it runs; return its name."""
-    tar, context = folder / "root.tar", folder / "context"
+    context = folder / "context"
     context.mkdir()
     (context / "Containerfile").write_text(_CONTAINERFILE)
-    _run(
-        "mmdebstrap", "--variant=essential", "--include=python3-venv,ca-certificates", "bullseye", tar, *debian_mirror()
-    )
-    _run("podman", "import", "-q", tar, BASE, variables=variables)
-    tar.unlink()
+    system = debian.system("bullseye")
+    _run("sh", "-c", f"tar -C '{system}' -c . | podman import -q - {BASE}", variables=variables)
     trust = ["-v", f"{CERTIFICATES}:{CERTIFICATES}:ro", "--env", f"PIP_CERT={BUNDLE}"]
     _run("podman", "build", "-q", *trust, "-t", IMAGE, context, variables=variables)
     _run("podman", "run", "--rm", IMAGE, "true", variables=variables)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable, Optional
 
 import pytest
-from credprovider import payload, targets
+from credprovider import installing, payload, targets
 from credprovider.inspection import BIN
 from credprovider.pin import Pin
 from credprovider.reproducing import copy_tree
@@ -54,16 +54,11 @@ def built(clone: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["3.9", "newest"])
+@pytest.fixture(scope="module", params=["3.9", interpreters.NEWEST])
 def installed(request: pytest.FixtureRequest, built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of programs of a fresh environment with the wheel in it."""
-    python = interpreters.newest() if request.param == "newest" else interpreters.find(request.param)
-    if python is None:
-        pytest.skip(f"no Python {request.param} on this machine")
-    home = tmp_path_factory.mktemp(f"venv-{request.param}")
-    run(python, "-m", "venv", home)
-    run(home / "bin" / "python", "-m", "pip", "install", "--quiet", built)
-    return home / "bin"
+    python = interpreters.need(request.param)
+    return installing.environment(python, tmp_path_factory.mktemp(f"venv-{request.param}") / "venv", built).parent
 
 
 @native

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import Callable, NamedTuple
 
 import pytest
-from credprovider.emulation import debian_mirror
+from credprovider import installing
 
-from tests import interpreters
+from tests import debian
 from tests.azure import AzureWorld
 from tests.conftest import ROOT
 
@@ -49,25 +48,13 @@ SUITES = {"debian-11": "bullseye", "debian-12": "bookworm", "debian-testing": "t
 def system(
     request: pytest.FixtureRequest, wheel: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> System:
-    lacking = [tool for tool in ("mmdebstrap", "unshare", "chroot") if shutil.which(tool) is None]
-    if lacking or os.geteuid() != 0:
-        pytest.skip(f"a minimal chroot needs {', '.join(lacking) or 'root'}")
-    root = tmp_path_factory.mktemp("lean") / request.param
-    options = ["--variant=essential", "--include=python3,libstdc++6,libfaketime"]
-    if request.param == "testing":  # its lists are good for a week, and not every mirror is as fresh
-        options.append('--aptopt=Acquire::Check-Valid-Until "false"')
-    subprocess.run(
-        ["mmdebstrap", "-q", *options, request.param, root, *debian_mirror()], check=True, capture_output=True
-    )
-    root.chmod(0o755)
-    (library,) = (root / "usr" / "lib").glob("python3.*")
-    version = library.name.removeprefix("python")
+    if lacking := debian.missing():
+        pytest.skip(f"a minimal chroot needs {', '.join(lacking)}")
+    root = debian.copy(request.param, tmp_path_factory.mktemp("lean") / request.param)
     # Requirements depend on the Python that asks for them: this system's, not the one that runs the tests.
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--python-version", version, "--only-binary=:all:"]
-    if interpreter := interpreters.find(version):
-        pip = [interpreter, "-m", "pip", "install", "-q"]
-    subprocess.run([*pip, "--target", root / PLACE, wheel("linux-x64")], check=True, cwd=ROOT)
-    return System(root, version)
+    python = debian.python(request.param)
+    installing.folder(python, root / PLACE, wheel("linux-x64"))
+    return System(root, Path(python).name.removeprefix("python"))
 
 
 @pytest.fixture

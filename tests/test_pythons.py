@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from credprovider import targets
+from credprovider import installing, targets
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
@@ -22,8 +22,6 @@ from tests.scenes import one_line
 
 pytestmark = [pytest.mark.posix, pytest.mark.root]
 
-# Newer ones where they run these tests, and in the newest Debian (test_lean.py).
-PYTHONS = list(dict.fromkeys(["3.9", "3.10", "3.11", "3.12", "3.13", f"3.{sys.version_info.minor}"]))
 MUSL = [f"musllinux_1_{minor}_x86_64" for minor in range(5, -1, -1)]
 # Nothing that glibc's loader must load can be started from then on.
 HIDE_THE_LOADER = 'subprocess.run(["mount", "-t", "tmpfs", "tmpfs", os.path.realpath("/lib64")], check=True)'
@@ -35,28 +33,19 @@ def world() -> Iterator[AzureWorld]:
         yield made
 
 
-def pip(python: str, *words: object) -> None:
-    """Run the pip of an interpreter: that of the newest one would refuse the oldest."""
-    command = [python, "-m", "pip", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.returncode == 0, done.stderr
-
-
 def said(command: list[object], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """The end of a command with just this environment; not from the tree, whose package -m would import."""
     words, home = [str(word) for word in command], environ["HOME"]
     return subprocess.run(words, env=dict(environ), cwd=home, capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.parametrize("version", PYTHONS)
+@pytest.mark.parametrize("version", interpreters.VERSIONS)
 def test_the_installed_wheel_looks_up_on_every_python(
     version: str, world: AzureWorld, wheel: Callable[[str], Path], payload_tree: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    python = interpreters.find(version)
-    if python is None:
-        pytest.skip(f"no Python {version} on this machine")
+    python = interpreters.need(version)
     site, home = tmp_path / "Mein Gerät" / "site", tmp_path / "home"
-    pip(python, "install", "-q", "--no-compile", "--target", site, wheel("linux-x64"))
+    installing.folder(python, site, wheel("linux-x64"))
     feed = world.feed("org", "feed")
     _, token = world.login(feed, payload_tree("linux-x64"), home)
     world.forget()
@@ -91,15 +80,13 @@ def test_the_installer_on_musl_takes_the_sdist(
     wheel: Callable[[str], Path], sdist: Path, tmp_path: Path, libc: str
 ) -> None:
     """uv chooses for the named platform; what it has chosen, it says."""
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    if uv is None:
-        pytest.skip("what an installer takes on musl is asked of uv, which is missing")
     offered = tmp_path / "offered"
     offered.mkdir()
     for file in (wheel("linux-x64"), sdist):
         shutil.copy(file, offered)
-    words = [uv, "pip", "install", "--dry-run", "-v", "--no-config", "--no-deps", "--no-index", "--find-links", offered]
-    words += ["--no-cache", "--python-platform", f"x86_64-unknown-linux-{libc}", "--target", tmp_path / "t"]
+    words: list[object] = [installing.uv(), "pip", "install", "--dry-run", "-v", "--no-config", "--no-deps"]
+    words += ["--no-index", "--find-links", offered, "--no-cache"]
+    words += ["--python-platform", f"x86_64-unknown-linux-{libc}", "--target", tmp_path / "t"]
     done = said(
         [*words, "--python", sys.executable, "artifacts-keyring"], {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     )
@@ -111,7 +98,7 @@ def test_the_sdists_wheel_without_dotnet_says_what_to_install(
     wheel: Callable[[str], Path], world: AzureWorld, tmp_path: Path
 ) -> None:
     site = tmp_path / "site"
-    pip(sys.executable, "install", "-q", "--no-compile", "--target", site, wheel("any"))
+    installing.folder(sys.executable, site, wheel("any"))
     environ = {**world.environ(tmp_path / "home"), "PYTHONPATH": str(site)}
     done = said([sys.executable, "-m", "keyring", "get", world.feed("org", "feed").url, "me"], environ)
     assert (done.returncode, done.stdout) == (1, "")

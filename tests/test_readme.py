@@ -34,7 +34,6 @@ UNTOLD = {
     "ARTIFACTS_CREDENTIALPROVIDER_": "a prefix",
     "VSS_NUGET_": "a prefix",
     "NUGET_CREDENTIALPROVIDER_": "a prefix",
-    "CREATE_NO_WINDOW": "a flag of Windows",
     "O_NOFOLLOW": "a flag of the kernel",
     "ARCHIVE_VARIABLE": "a name in __all__",
     "CACHE_VARIABLE": "a name in __all__",
@@ -48,6 +47,14 @@ UNTOLD = {
     "GITHUB_STEP_SUMMARY": "set by GitHub for its own steps",
     "PIP_CONSTRAINT": "set for the pip that installs cibuildwheel",
     "PIP_DISABLE_PIP_VERSION_CHECK": "set for a pip that we start",
+    "PIP_FIND_LINKS": "set for the pip under wine",
+    "PIP_NO_INDEX": "set for the pip under wine",
+    "UV_OFFLINE": "set for the uv under wine",
+    "ZIG_GLOBAL_CACHE_DIR": "set for the compiler of the Windows Python",
+    "UV_CONSTRAINT": "set for a uv that we start",
+    "UV_INDEX_STRATEGY": "set for a uv that we start",
+    "UV_NO_INDEX": "set for a uv that we start",
+    "UV_SYSTEM_CERTS": "set for a uv that we start",
 }
 # Variables that others read, and the pages tell of.
 OTHERS = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from credprovider import sources, targets
+from credprovider import installing, sources, targets
 from credprovider.pin import Pin
 from credprovider.reproducing import copy_tree
 from ruamel.yaml import YAML
@@ -259,17 +259,14 @@ def test_poetry_and_pdm(signed_in: Desk, number: int, base: str, command: str) -
     assert signed_in.installed
 
 
-def test_the_oldest_clients_of_the_readme(desk: Desk, wheel: Callable[[str], Path], tools: Tools) -> None:
+def test_the_oldest_clients_of_the_readme(desk: Desk, wheel: Callable[[str], Path]) -> None:
     text = readme.read("README.md")
     floors = re.search(r"it: pip ([\d.]+), twine ([\d.]+) or newer\.", text)
     assert floors and "for Python 3.9 or newer" in text
-    python = interpreters.find("3.9")
-    if python is None:
-        pytest.skip("no Python 3.9 on this machine, and these clients run on no newer one")
+    python = interpreters.need("3.9")  # these clients run on no newer one
     # What they lean on has long dropped what they call there.
-    old = f"twine=={floors[2]} 'urllib3<2' 'setuptools<70' {wheel('linux-x64')}"
-    make = f"'{python}' -m venv old && old/bin/pip install -q {old} && old/bin/pip install -q pip=={floors[1]}"
-    bash(make, desk.folder, {**tools.environ, "PYTHONWARNINGS": "ignore"})
+    old = (f"pip=={floors[1]}", f"twine=={floors[2]}", "urllib3<2", "setuptools<70", wheel("linux-x64"))
+    installing.environment(python, desk.folder / "old", *old)
     token = {"ARTIFACTS_CREDENTIALPROVIDER_URI_PREFIXES": "https://pkgs.dev.azure.com/ORG/"}
     token["ARTIFACTS_CREDENTIALPROVIDER_ACCESSTOKEN"] = desk.world.token("ORG")
     token["PATH"] = f"{desk.folder / 'old' / 'bin'}:{PLAIN}"

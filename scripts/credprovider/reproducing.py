@@ -14,7 +14,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from credprovider import building, targets
+from credprovider import building, installing, targets
 from credprovider.building import Built, Request, Say
 from credprovider.errors import OutputError, ReproducibilityError
 
@@ -72,15 +72,11 @@ def copy_tree(root: Path, into: Path) -> Path:
 def builder(python: str, into: Path) -> str:
     """A new environment for `python` with this environment's hatchling; returns its interpreter."""
     try:
-        subprocess.run([python, "-m", "venv", str(into)], check=True, capture_output=True)
-        made = str(into / "bin" / "python")
         # Only hatchling's version shows in a wheel; the others may be what this Python can have.
         wanted = [f"hatchling=={version('hatchling')}", "httpx", "platformdirs"]
-        pip = [made, "-m", "pip", "install", "-q", *wanted]
-        subprocess.run(pip, check=True, stdout=subprocess.DEVNULL)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise OutputError(f"{python} cannot build ({error}); name a Python 3.10 or newer with venv") from None
-    return made
+        return str(installing.environment(python, into, *wanted))
+    except (OSError, OutputError) as error:
+        raise OutputError(f"{python} cannot build ({error}); name a Python 3.10 or newer") from None
 
 
 def _with_umask(request: Request) -> list[Built]:
