@@ -12,9 +12,9 @@ import pytest
 
 from artifacts_keyring import asking, console, feeds, flaws, lookup, provider
 from artifacts_keyring.feeds import parse
-from tests.azure import AzureWorld
+from tests.azure import AzureWorld, empty_home
 from tests.azure.server import as_json
-from tests.conftest import ROOT
+from tests.conftest import NATIVE, ROOT
 from tests.declaring import (
     CLIENT,
     EXTERNAL,
@@ -32,7 +32,6 @@ from tests.declaring import (
     listing,
     prefixes,
 )
-from tests.scenes import one_line
 from tests.test_declared import find
 
 MACROS = [
@@ -338,10 +337,10 @@ def test_a_server_of_ones_own_is_ours_although_its_declaration_is_no_good(enviro
 class Desk:
     """A world with a private feed, and what a client's and a person's look-up say to it."""
 
-    def __init__(self, world: AzureWorld, tree: Path, folder: Path) -> None:
+    def __init__(self, world: AzureWorld, tree: Path, home: Path) -> None:
         self.world, self.feed = world, world.feed("org", "feed")
         self.environ = {
-            **world.environ(folder / "home"),
+            **world.environ(home),
             "ARTIFACTS_KEYRING_NONINTERACTIVE_MODE": "true",
             "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH": str(tree),
             "ARTIFACTS_KEYRING_TIMEOUT": "60",
@@ -362,13 +361,14 @@ class Desk:
             check=False,
         )
         assert done.returncode == code, f"{done.stdout}{done.stderr}"
-        return one_line(done.stderr) if done.stderr else done.stdout
+        (line,) = (done.stderr or done.stdout).splitlines()
+        return line
 
 
 @pytest.fixture
 def desk(tmp_path: Path, payload_tree: Callable[[str], Path]) -> Iterator[Desk]:
-    with AzureWorld() as world:
-        yield Desk(world, payload_tree("linux-x64"), tmp_path)
+    with AzureWorld() as world, empty_home(tmp_path) as home:
+        yield Desk(world, payload_tree(NATIVE), home)
 
 
 FIRST = f"{EXTERNAL}: entry 1 has a password that"
@@ -391,6 +391,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.provider
 @pytest.mark.parametrize("command", ["get", "login"])
 @pytest.mark.parametrize(("environ", "line"), FAULTS)
 def test_a_fault_is_one_line_and_no_request_carries_it(
@@ -402,11 +403,13 @@ def test_a_fault_is_one_line_and_no_request_carries_it(
     assert {request.auth for request in desk.world.requests} == {"none"}
 
 
+@pytest.mark.provider
 def test_a_public_feed_hears_nothing_of_a_fault(desk: Desk) -> None:
     desk.feed.public = True
-    assert desk.asked("login", 0, **{PREFIX: ORGANISATION, TOKEN: ""}) == f"{INDEX} is public: it needs no login\n"
+    assert desk.asked("login", 0, **{PREFIX: ORGANISATION, TOKEN: ""}) == f"{INDEX} is public: it needs no login"
 
 
+@pytest.mark.provider
 @pytest.mark.parametrize("environ", [prefixes(ORGANISATION), external(INDEX[:-1]), {OLD_PREFIX: INDEX, OLD_TOKEN: "x"}])
 def test_a_login_with_a_refused_token_names_its_variable(desk: Desk, environ: dict[str, str]) -> None:
     """Kind E: in every spelling, and without a second try that could not help."""
@@ -416,11 +419,11 @@ def test_a_login_with_a_refused_token_names_its_variable(desk: Desk, environ: di
     assert [request.auth for request in desk.world.requests] == ["none", "basic"]
 
 
+@pytest.mark.provider
 def test_a_login_with_a_good_token_says_that_there_is_nothing_to_sign_in(desk: Desk) -> None:
     environ = {**prefixes(ORGANISATION), TOKEN: desk.world.token("org")}
     assert (
-        desk.asked("login", 0, **environ)
-        == f"{TOKEN} declares the credential for {INDEX}: there is nothing to sign in\n"
+        desk.asked("login", 0, **environ) == f"{TOKEN} declares the credential for {INDEX}: there is nothing to sign in"
     )
 
 
@@ -433,6 +436,7 @@ def identity(desk: Desk) -> dict[str, str]:
     }
 
 
+@pytest.mark.provider
 @pytest.mark.parametrize("command", ["get", "login"])
 def test_the_refused_token_of_an_identity_names_its_variable(desk: Desk, command: str) -> None:
     environ = identity(desk)
@@ -451,6 +455,7 @@ class Deaf(set):  # type: ignore[type-arg]
         """Nothing."""
 
 
+@pytest.mark.provider
 @pytest.mark.parametrize(
     ("port", "reason"),
     [
@@ -471,6 +476,7 @@ def test_an_identity_that_gets_no_token_names_its_variable(
     )
 
 
+@pytest.mark.provider
 @pytest.mark.parametrize("better", [{EXTERNAL: listing(entry(INDEX, "u", "$(X)"))}, {PREFIX: INDEX, TOKEN: "$(X)"}])
 def test_an_identity_answers_where_a_password_is_a_macro(desk: Desk, better: dict[str, str]) -> None:
     """The provider would prefer the password, and send it."""
@@ -481,11 +487,13 @@ def test_an_identity_answers_where_a_password_is_a_macro(desk: Desk, better: dic
     assert found is not None and found.username == CLIENT
 
 
+@pytest.mark.provider
 def test_an_empty_variable_is_named_where_nobody_can_sign_in(desk: Desk) -> None:
     said = desk.asked("get", 1, **{EXTERNAL: ""})
     assert said.startswith(f"artifacts-keyring: {EXTERNAL} is empty, and {INDEX} needs a sign-in then, ")
 
 
+@pytest.mark.provider
 @pytest.mark.parametrize("name", [TOKEN, OLD_TOKEN])
 def test_the_real_provider_refuses_to_sign_in_beside_a_token_alone(
     name: str, payload_tree: Callable[[str], Path], desk: Desk
@@ -497,6 +505,7 @@ def test_the_real_provider_refuses_to_sign_in_beside_a_token_alone(
     assert desk.world.requests == []
 
 
+@pytest.mark.provider
 def test_the_real_provider_reads_no_json_in_quotes(desk: Desk) -> None:
     for text, found in ((listing(entry(INDEX)), ("u", "p")), (f"'{listing(entry(INDEX))}'", None)):
         reply = provider.run(provider.locate(desk.environ), provider.Query(INDEX), {**desk.environ, EXTERNAL: text})
