@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Optional, Union
@@ -12,7 +11,7 @@ from . import console, declared, feeds, locking, log, provider, reasons
 from .credential import Credential
 from .feeds import Feed
 from .provider import ProviderError, Query, Reply, Run
-from .variables import ACCESS_TOKEN, DECLARING, EXTERNAL_ENDPOINTS, TIMEOUT, Environment
+from .variables import ACCESS_TOKEN, DECLARING, EXTERNAL_ENDPOINTS, TIMEOUT, Environment, device_flow, seconds
 
 if TYPE_CHECKING:
     from .probe import Probe, Status
@@ -21,11 +20,6 @@ COMMAND = "python -m artifacts_keyring"
 DEFAULT_TIMEOUT = 30.0  # seconds for everything without a person
 _LONGEST_REQUEST = 10.0  # seconds for one request of ours, or a third of all there is
 _SHORTEST_REQUEST = 1.0  # seconds; after a login the deadline without a person has long passed
-_DEVICE_FLOW = (
-    "ARTIFACTS_CREDENTIALPROVIDER_DEVICEFLOWTIMEOUTSECONDS",
-    "NUGET_CREDENTIALPROVIDER_VSTS_DEVICEFLOWTIMEOUTSECONDS",
-)
-_DEVICE_FLOW_DEFAULT = 90.0
 
 
 class NoCredential(Exception):
@@ -87,20 +81,12 @@ def accepted(feed: Feed, candidates: Sequence[Credential], environ: Mapping[str,
 
 def timeout(environ: Mapping[str, str]) -> float:
     """Seconds that a look-up without a person may take in all."""
-    return _seconds(environ.get(TIMEOUT)) or DEFAULT_TIMEOUT
+    return seconds(environ, (TIMEOUT,), DEFAULT_TIMEOUT)
 
 
 def patience(environ: Mapping[str, str]) -> float:
     """Seconds that one request to the feed may take."""
     return min(_LONGEST_REQUEST, timeout(environ) / 3)
-
-
-def _seconds(text: Optional[str]) -> Optional[float]:
-    try:
-        seconds = float(text or "")
-    except ValueError:
-        return None
-    return seconds if 0 < seconds < math.inf else None
 
 
 def _ask(session: _Session, interactive: Optional[bool]) -> Optional[Credential]:
@@ -331,5 +317,4 @@ def _say_waiting(session: _Session) -> None:
 
 def login_timeout(environ: Mapping[str, str]) -> float:
     """Seconds for a login: the provider may try browser and device code, each with its own time-out."""
-    named = next((environ[name] for name in _DEVICE_FLOW if environ.get(name)), None)
-    return 3 * (_seconds(named) or _DEVICE_FLOW_DEFAULT) + timeout(environ)
+    return 3 * device_flow(environ) + timeout(environ)

@@ -18,6 +18,8 @@ PREFIX = "artifacts-keyring: "
 CI_VARIABLES = ("TF_BUILD", "GITHUB_ACTIONS", "CI")
 # A client that captures our stderr may read it only after its own end: do not fill all of its pipe (64 KiB on Linux).
 CAPTURED_LIMIT = 32 * 1024
+# Whom the provider asks to open a page on Linux, by its library MSAL.
+_OPENERS = ("xdg-open", "gnome-open", "kfmclient", "microsoft-edge", "wslview")
 _WRITERS: dict[int, Writer] = {}  # of this process, by descriptor: what one left behind is written before what is new
 
 
@@ -41,6 +43,15 @@ def has_display(environ: Mapping[str, str], platform: str = sys.platform) -> boo
     if platform == "darwin":
         return "SSH_CONNECTION" not in environ
     return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
+
+
+def opens_windows(environ: Mapping[str, str], platform: str = sys.platform) -> bool:
+    """Whether the provider can open a browser window; on Linux it needs X and a program that opens pages."""
+    if platform in ("win32", "darwin"):
+        return has_display(environ, platform)
+    from . import programs
+
+    return bool(environ.get("DISPLAY")) and any(programs.find(name, environ, platform) for name in _OPENERS)
 
 
 def has_terminal() -> bool:

@@ -16,8 +16,8 @@ from typing import Callable, NamedTuple, Optional
 
 from . import caches, child, console, dotnet, layout, log, reasons, windows
 from .credential import Credential
-from .screening import LevelFilter, shown_level
-from .variables import CREDENTIALPROVIDER_PATH, Environment
+from .screening import LevelFilter, no_window, shown_level
+from .variables import BROKER, CREDENTIALPROVIDER_PATH, Environment
 
 BUNDLED = Path(__file__).parent / layout.FOLDER
 _LAUNCHER = f"{layout.PROGRAM}.exe" if sys.platform == "win32" else layout.PROGRAM
@@ -30,9 +30,7 @@ _DEFAULTS = (
     (("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT",), "1"),
     (("ARTIFACTS_CREDENTIALPROVIDER_PROGRAM_CONTEXT",), "Pip"),
 )
-_LINUX_DEFAULTS = (
-    (("ARTIFACTS_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER", "NUGET_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER"), "false"),
-)
+_LINUX_DEFAULTS = ((BROKER, "false"),)
 # Measured: where the lock file of this cache cannot be made, as in a read-only home, it tries for a minute.
 _SIGN_IN_CACHE = (
     "ARTIFACTS_CREDENTIALPROVIDER_MSAL_FILECACHE_ENABLED",
@@ -117,6 +115,12 @@ def _missing(named: Optional[str]) -> str:
         return (
             f"{CREDENTIALPROVIDER_PATH}={named} is no credential provider: name its folder, its executable or its .dll"
         )
+    archive = next((place for place in BUNDLED.parents if place.is_file()), None)
+    if archive is not None:
+        return (
+            f"artifacts-keyring runs from the archive {archive}, and no program can be started out of one: unpack it "
+            f"before it runs (shiv and pex do), or name a provider in {CREDENTIALPROVIDER_PATH}"
+        )
     return (
         f"this installation has no credential provider below {BUNDLED}: reinstall artifacts-keyring, "
         f"or name one in {CREDENTIALPROVIDER_PATH}"
@@ -185,7 +189,7 @@ class Run:
 
     def __init__(self, program: Program, query: Query, environ: Mapping[str, str], show: Callable[[str], None]) -> None:
         self._program, self._query, self._environ = program, query, environ
-        command = command_line(program, query, console.has_display(environ))
+        command = command_line(program, query, query.interactive and console.opens_windows(environ))
         log.write(environ, "run " + " ".join(command))
         self._deadline = time.monotonic() + query.timeout
         self._show, self._started = show, threading.Event()
@@ -265,7 +269,8 @@ def screen(environ: Mapping[str, str], query: Query) -> Iterator[Callable[[str],
         yield _hold
         return
     with console.screen(environ) as show:
-        yield LevelFilter(level, show)
+        hint = f"{console.PREFIX}{no_window(child_environ(environ))}\n" if query.interactive else ""
+        yield LevelFilter(level, show, hint)
 
 
 def start(program: Program, query: Query, environ: Mapping[str, str], show: Callable[[str], None]) -> Run:

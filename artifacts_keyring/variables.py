@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import UserDict
 from collections.abc import Mapping
@@ -22,6 +23,15 @@ IDENTITIES = ("ARTIFACTS_CREDENTIALPROVIDER_FEED_ENDPOINTS",)
 PREFIXES = ("ARTIFACTS_CREDENTIALPROVIDER_URI_PREFIXES", "VSS_NUGET_URI_PREFIXES")
 ACCESS_TOKEN = ("ARTIFACTS_CREDENTIALPROVIDER_ACCESSTOKEN", "VSS_NUGET_ACCESSTOKEN")
 HOSTS_OF_PROVIDER = ("ARTIFACTS_CREDENTIALPROVIDER_VSTS_HOSTS", "NUGET_CREDENTIALPROVIDER_HOSTS")
+DEVICE_FLOW = (
+    "ARTIFACTS_CREDENTIALPROVIDER_DEVICEFLOWTIMEOUTSECONDS",
+    "NUGET_CREDENTIALPROVIDER_VSTS_DEVICEFLOWTIMEOUTSECONDS",
+)
+BROKER = ("ARTIFACTS_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER", "NUGET_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER")
+SHOW_DIALOG = (
+    "ARTIFACTS_CREDENTIALPROVIDER_FORCE_CANSHOWDIALOG_TO",
+    "NUGET_CREDENTIALPROVIDER_FORCE_CANSHOWDIALOG_TO",
+)
 SESSION_MINUTES = (
     "ARTIFACTS_CREDENTIALPROVIDER_VSTS_SESSIONTIMEMINUTES",
     "NUGET_CREDENTIALPROVIDER_VSTS_SESSIONTIMEMINUTES",
@@ -97,3 +107,17 @@ def value(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
     """What the name in force says; "" for none."""
     name = in_force(environ, names)
     return environ[name] if name is not None else ""
+
+
+def seconds(environ: Mapping[str, str], names: tuple[str, ...], default: float) -> float:
+    """The seconds that the name in force says; *default* where that is no number above zero."""
+    try:
+        number = float(value(environ, names))
+    except ValueError:
+        return default
+    return number if 0 < number < math.inf else default
+
+
+def device_flow(environ: Mapping[str, str]) -> float:
+    """Seconds for which the provider waits for each of its ways to sign in."""
+    return seconds(environ, DEVICE_FLOW, 90.0)

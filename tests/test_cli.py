@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, NamedTuple
@@ -18,6 +19,7 @@ from artifacts_keyring.variables import Environment
 from tests.azure import AzureWorld, Feed, empty_home
 from tests.conftest import NATIVE, ROOT
 
+DIALOG = "ARTIFACTS_CREDENTIALPROVIDER_FORCE_CANSHOWDIALOG_TO"
 PATH_VARIABLE = "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH"
 
 
@@ -76,6 +78,41 @@ def test_login_doctor_logout_doctor(desk: Desk) -> None:
     assert wet.stdout.count("removed ") == 2 and desk.caches == []
     assert desk.run("logout").stdout.count("nothing at ") == 2
     desk.run("doctor", url, code=1)
+
+
+@pytest.mark.posix
+@pytest.mark.provider
+@pytest.mark.parametrize("opener", ["exit 3", "exit 0", "exec sleep 20"])
+def test_a_window_that_never_opens_is_spoken_of_before_the_wait(desk: Desk, tmp_path: Path, opener: str) -> None:
+    """Kind L: fails, does nothing, hangs. The code follows after exactly the time that the line says."""
+    begin = time.monotonic()
+    said = desk.run("login", desk.feed.url, code=0, **window(tmp_path, opener)).stderr
+    assert time.monotonic() - begin > 2
+    at = said.index(f"artifacts-keyring: no window? A code follows after 2 s; to get it at once, set {DIALOG}=false ")
+    assert said.index("Use the opened dialog") < at < said.index("enter the code")
+    assert said.count("no window?") == 1
+
+
+@pytest.mark.posix
+@pytest.mark.provider
+def test_the_line_names_what_gets_the_code_at_once(desk: Desk, tmp_path: Path) -> None:
+    """Kind L: the variable, and no DISPLAY; without a program that opens windows none is needed."""
+    variables = {**window(tmp_path, "exec sleep 20"), "ARTIFACTS_CREDENTIALPROVIDER_DEVICEFLOWTIMEOUTSECONDS": "100"}
+    for number, more in enumerate(({DIALOG: "false"}, {"DISPLAY": ""}, {"PATH": "/nowhere"})):
+        feed = desk.world.feed(f"org{number}", "feed")
+        home = str(tmp_path / str(number))
+        (tmp_path / str(number)).mkdir()
+        said = desk.run("login", feed.url, code=0, **{**variables, **more, "HOME": home}).stderr
+        assert "enter the code" in said and "window" not in said.replace("no window", "")
+        assert "no window?" not in said
+
+
+def window(folder: Path, opener: str) -> dict[str, str]:
+    """A screen, and what opens pages on it."""
+    (folder / "xdg-open").write_text(f"#!/bin/sh\n{opener}\n")
+    (folder / "xdg-open").chmod(0o755)
+    timeout = {"ARTIFACTS_CREDENTIALPROVIDER_DEVICEFLOWTIMEOUTSECONDS": "2"}
+    return {"DISPLAY": ":9", "PATH": f"{folder}:/usr/bin:/bin", **timeout}
 
 
 @pytest.mark.provider

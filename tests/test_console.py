@@ -221,3 +221,24 @@ def test_named_secrets_are_redacted_longest_first() -> None:
 
 def test_a_log_that_cannot_be_written_raises_nothing(tmp_path: Path) -> None:
     log.write({"ARTIFACTS_KEYRING_LOG_PATH": str(tmp_path / "none" / "log")}, "lost")
+
+
+@pytest.mark.parametrize(
+    ("environ", "platform", "program", "opens"),
+    [
+        ({"DISPLAY": ":0"}, "linux", "xdg-open", True),
+        ({"DISPLAY": ":0"}, "linux", "wslview", True),
+        ({"DISPLAY": ":0"}, "linux", "firefox", False),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", "xdg-open", False),
+        ({}, "linux", "xdg-open", False),
+        ({}, "darwin", "", True),
+        ({"SSH_CONNECTION": "x"}, "darwin", "", False),
+        ({"SESSIONNAME": "Console"}, "win32", "", True),
+        ({}, "win32", "", False),
+    ],
+)
+def test_what_opens_a_window(environ: dict[str, str], platform: str, program: str, opens: bool, tmp_path: Path) -> None:
+    """Kind L: where none can open, the code comes at once."""
+    if program:
+        (tmp_path / program).touch(mode=0o755)
+    assert console.opens_windows({**environ, "PATH": str(tmp_path)}, platform) is opens

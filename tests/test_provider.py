@@ -18,9 +18,9 @@ from typing import Callable, Optional
 
 import pytest
 
-from artifacts_keyring import dotnet, provider, reasons
+from artifacts_keyring import dotnet, provider, reasons, variables
 from artifacts_keyring.provider import Program, ProviderError, Query
-from artifacts_keyring.screening import LevelFilter, shown_level
+from artifacts_keyring.screening import LevelFilter, no_window, shown_level
 from tests import standin
 from tests.azure.provider import BARE, EXE, at_home, empty_home
 from tests.conftest import NATIVE, ROOT
@@ -481,6 +481,46 @@ def test_messages_below_the_level_are_hidden_however_they_are_cut(level: str, sh
     for start in range(0, len(whole), size):
         screen(whole[start : start + size])
     assert "".join(seen) == shown
+
+
+WINDOW = "[Minimal] [CredentialProvider]Use the opened dialog or browser window to log in. It may be elsewhere.\n"
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("level", ["Minimal", "Warning"])
+def test_a_hint_follows_the_first_word_of_a_window(size: int, level: str) -> None:
+    """Kind L: whatever else is shown."""
+    seen: list[str] = []
+    screen = LevelFilter(level, seen.append, "hint\n")
+    whole = CHAT + WINDOW + CODE + WINDOW
+    for start in range(0, len(whole), size):
+        screen(whole[start : start + size])
+    visible = [WINDOW, CODE, WINDOW] if level == "Minimal" else ["", "", ""]
+    assert "".join(seen) == f"{visible[0]}hint\n{visible[1]}{visible[2]}"
+
+
+BROKER, DEVICE_FLOW = variables.BROKER, variables.DEVICE_FLOW
+
+
+@pytest.mark.parametrize(
+    ("environ", "platform", "wait", "display"),
+    [
+        ({BROKER[0]: "false"}, "linux", "90 s", True),
+        ({BROKER[1]: "False"}, "linux", "90 s", True),
+        ({BROKER[0]: "true"}, "linux", "180 s", True),
+        ({}, "darwin", "180 s", False),
+        ({}, "win32", "180 s", False),
+        ({BROKER[0]: "false", DEVICE_FLOW[0]: "20"}, "win32", "20 s", False),
+        ({BROKER[0]: "false", DEVICE_FLOW[1]: "1800"}, "linux", "1800 s", True),
+        ({BROKER[0]: "false", DEVICE_FLOW[0]: "soon"}, "linux", "90 s", True),
+    ],
+)
+def test_when_the_code_follows(environ: dict[str, str], platform: str, wait: str, display: bool) -> None:
+    """Kind L: the number is the provider's own time-out, once for each way that it tries with a window."""
+    said = no_window(environ, platform)
+    assert said.startswith(f"no window? A code follows after {wait}; ")
+    assert f"set {variables.SHOW_DIALOG[0]}=false" in said
+    assert ("unset DISPLAY" in said) is display
 
 
 def test_text_without_a_level_is_shown_at_once() -> None:
