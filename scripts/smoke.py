@@ -46,7 +46,7 @@ def _installed() -> int:
 def _files(files: list[Path], strict: bool) -> int:
     import environment
 
-    environment.ensure("lief", "pip")
+    environment.ensure("lief", "pip", "uv")
     from credprovider import smoking
     from credprovider.errors import BuildError
 

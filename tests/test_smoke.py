@@ -14,6 +14,8 @@ from credprovider.inspection import BIN
 from tests import rewriting
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.posix
+
 
 def smoke(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / "smoke.py"), *map(str, arguments)]
@@ -21,14 +23,24 @@ def smoke(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, cwd=ROOT, env=full, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("key", ["linux-x64", "linux-arm64", "win-x64", "win-x86", "any"])
+LINUX = f"CPython {sys.version_info.major}.{sys.version_info.minor} for Linux"
+STARTED_BY = {
+    "linux-x64": LINUX,
+    "linux-arm64": LINUX,
+    "win-x64": LINUX.replace("Linux", "Windows, under wine64"),
+    "win-x86": LINUX,
+    "any": LINUX,
+}
+
+
+@pytest.mark.parametrize("key", STARTED_BY)
 def test_the_provider_of_a_wheel_answers(wheel: Callable[[str], Path], key: str) -> None:
     done = smoke(wheel(key))
     if ": needs " in done.stdout and not done.returncode:
         pytest.skip(f"{key}: {done.stdout.partition(': needs ')[2].splitlines()[0]}")
     assert done.returncode == 0, done.stdout + done.stderr
     (row,) = [line for line in done.stdout.splitlines() if line.startswith(key)]
-    assert "credential found" in row and " 2.0.5 " in row
+    assert "credential found" in row and " 2.0.5 " in row and f"  {STARTED_BY[key]}  " in row
 
 
 def test_the_provider_of_the_sdist_answers(sdist: Path) -> None:
@@ -45,6 +57,7 @@ def test_what_cannot_run_here_is_read_and_said_so(wheel: Callable[[str], Path], 
     done = smoke(wheel(key))
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{form} for {key}; cannot run on this machine" in done.stdout
+    assert "  none (headers only)  " in done.stdout
 
 
 def test_a_provider_that_does_not_answer_is_a_failure(wheel: Callable[[str], Path], tmp_path: Path) -> None:

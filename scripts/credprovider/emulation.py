@@ -10,7 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
@@ -27,7 +27,11 @@ _WINE_ENVIRONMENT = {
     "WINEDLLOVERRIDES": "mshtml=",
     "WINEDEBUG": "-all",
 }
-_WINE_VERSION = ("reg", "add", r"HKCU\Software\Wine", "/v", "Version", "/d", "win10", "/f")
+# On a Windows Python: starts the words after it, and hands on what they say.
+_STARTER = (
+    "import subprocess, sys; done = subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, capture_output=True); "
+    "sys.stdout.buffer.write(done.stdout); sys.stderr.buffer.write(done.stderr); sys.exit(done.returncode)"
+)
 
 
 class Lacking(Exception):
@@ -40,11 +44,12 @@ class BrokenTool(Exception):
 
 @dataclass(frozen=True)
 class Runner:
-    """How to start a provider: a name for people, its command line, variables for it."""
+    """How to start a provider: a name for people, its command line, variables for it, the Python that starts it."""
 
     how: str
     command: Callable[[Path], list[str]]
     environ: dict[str, str] = field(default_factory=dict)
+    python: str = f"CPython {sys.version_info.major}.{sys.version_info.minor} for Linux"
 
 
 @contextmanager
@@ -107,18 +112,18 @@ def _foreign_packages(folder: Path, architecture: str, names: tuple[str, ...]) -
     return folder / "root"
 
 
-def _wine64(_root: Path, scratch: Path, environ: dict[str, str]) -> _Made:
-    wine = Path("/usr/lib/wine/wine64")
-    if not wine.is_file():
-        raise Lacking("wine64")
-    environ = {**environ, **_WINE_ENVIRONMENT, "WINEPREFIX": str(scratch / "prefix")}
-    _run([str(wine), *_WINE_VERSION], scratch, environ)
+def _wine64(_root: Path, scratch: Path, _environ: dict[str, str]) -> _Made:
+    """By a Windows Python, as there: wine has both in it."""
+    from credprovider import windows
 
-    def stop() -> None:
-        # wineserver outlives the program; it is told by its prefix, never by its name.
-        _run(["/usr/lib/wine/wineserver64", "-k", "-w"], scratch, environ, check=False)
+    stack = ExitStack()
+    system = stack.enter_context(windows.machine(scratch / "windows", lambda _line: None))
 
-    return Runner("under wine64", lambda provider: [str(wine), f"{provider}.exe"], environ), stop
+    def command(provider: Path) -> list[str]:
+        return [str(windows.WINE), "python.exe", "-c", _STARTER, f"{windows.path(provider)}.exe"]
+
+    python = f"CPython {windows.VERSION} for Windows, under wine64"
+    return Runner("under wine64", command, system.environ({}), python), stack.close
 
 
 def _wine32(root: Path, scratch: Path, environ: dict[str, str]) -> _Made:

@@ -17,7 +17,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Callable, NamedTuple
 
@@ -41,7 +41,7 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one file. `lacking` names what this machine would need to run it."""
+    """What became of one file. `python` is the one that started it; `lacking` names what it would need."""
 
     file: str
     target: str
@@ -51,6 +51,7 @@ class Answer:
     seconds: float = 0.0
     failed: bool = False
     lacking: str = ""
+    python: str = ""
 
 
 def run(files: Sequence[Path], question: Question, say: Callable[[str], None]) -> list[Answer]:
@@ -69,7 +70,7 @@ def _one(file: Path, question: Question, scratch: Path) -> Answer:
     started = time.monotonic()
     if key in emulation.UNRUNNABLE:
         outcome, good = _headers(provider, key)
-        return Answer(file.name, key, "headers only", outcome=outcome, failed=not good)
+        return Answer(file.name, key, "headers only", python="none (headers only)", outcome=outcome, failed=not good)
     try:
         with emulation.runner(key, root, scratch) as runner:
             answer = _ask(file, key, runner, provider, question)
@@ -77,7 +78,7 @@ def _one(file: Path, question: Question, scratch: Path) -> Answer:
         return Answer(file.name, key, "not run", outcome=f"needs {lack}", lacking=str(lack))
     except BrokenTool as broken:
         return Answer(file.name, key, "not run", outcome=str(broken), failed=True)
-    return Answer(**{**answer.__dict__, "seconds": time.monotonic() - started})
+    return replace(answer, python=runner.python, seconds=time.monotonic() - started)
 
 
 def _unpack(file: Path, into: Path) -> tuple[str, Path]:
@@ -165,9 +166,11 @@ def _headers(provider: Path, key: str) -> tuple[str, bool]:
 
 
 def table(answers: Sequence[Answer]) -> Iterator[str]:
-    """One line per wheel: target, how it was run, version, outcome, seconds."""
-    rows = [("target", "how", "provider", "outcome", "s")]
-    rows += [(one.target, one.how, one.version, one.outcome, f"{one.seconds:.1f}") for one in answers]
+    """One line per wheel: target, how it was run and by which Python, version, outcome, seconds."""
+    rows = [("target", "how", "started by", "provider", "outcome", "s")]
+    rows += [
+        (one.target, one.how, one.python or "none", one.version, one.outcome, f"{one.seconds:.1f}") for one in answers
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()

@@ -34,7 +34,7 @@ VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 HOME = rf"C:\Python{VERSION.replace('.', '')}"
 _ROOT = Path(__file__).resolve().parents[2]
 _DLL = f"python{VERSION.replace('.', '')}.dll"
-_WINE, _SERVER = Path("/usr/lib/wine/wine64"), Path("/usr/lib/wine/wineserver64")
+WINE, _SERVER = Path("/usr/lib/wine/wine64"), Path("/usr/lib/wine/wineserver64")
 _DLLS, _COMPILER = "panda3d==1.10.16", "ziglang==0.17.1"
 _PLATFORM, _ZIG = "win_amd64", "x86_64-windows-gnu"
 _KEPT_SECONDS = 14 * 24 * 3600  # what was not used for so long is removed
@@ -109,7 +109,7 @@ class Windows(NamedTuple):
     ) -> subprocess.Popen[bytes]:
         """Start a Windows program. On pipes: wine 8 gives Python a handle that is none for a plain file."""
         return subprocess.Popen(
-            [str(_WINE), *words],
+            [str(WINE), *words],
             env=self.environ(environ),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
@@ -158,7 +158,7 @@ def machine(scratch: Path, say: Callable[[str], None]) -> Iterator[Windows]:
 
 def ready(say: Callable[[str], None]) -> Windows:
     """The cached one of this recipe; made first where it is missing. Raises Lacking, BrokenTool."""
-    if not _WINE.is_file():
+    if not WINE.is_file():
         raise Lacking("wine64")
     cache = _cache()
     folder = cache / f"windows-{_digest()}"
