@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 MACRO = "is a macro that nothing has expanded: see that the build sets what it names, or write the value itself"
 QUOTED = "stands in an extra pair of quotes: remove them"
@@ -10,21 +11,20 @@ EMPTY = "is empty: set it (a build of a fork gets no secrets)"
 
 # One per form, for a whole value. No token of Azure DevOps or Entra has a sign that these begin with; a password
 # that a person has thought up may, which is why $name counts only in capitals or where it calls itself a token.
-_MACRO = re.compile(
-    r"""\$\(.+\) | \$\[.+\] | \$\{.+\}                 # Azure Pipelines, GitHub Actions, shells, make, Jenkins
+_MACRO = r"""\$\(.+\) | \$\[.+\] | \$\{.+\}                 # Azure Pipelines, GitHub Actions, shells, make, Jenkins
     | \$(?:[A-Z_][A-Z0-9_]+|\w*(?i:token)|(?i:pat))    # shells, GitLab
     | \$\{?(?i:env):\w+\}?                             # PowerShell
     | %[A-Za-z_][\w.]*%                                # cmd, TeamCity
     | \#\{.+\}\#? | \{\{.+\}\} | \(\(.+\)\) | <<.+>>   # Octopus, replacers of tokens, templates, Concourse, CircleCI
     | __[A-Z][A-Z0-9_]*__ | @@?[A-Z][A-Z0-9_]*@@?      # replacers of tokens
     | @Microsoft\.KeyVault\(.+\)                       # App Service
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_PLACEHOLDER = re.compile(r"<[^<>]+>|\*{3,}|\u2022+|\u2026|\.{3}")
+    """
+_PLACEHOLDER = r"<[^<>]+> | \*{3,} | \u2022+ | \u2026 | \.{3}"
+# How all of these begin: no token does, so that for a token nothing is compiled.
+_BEGIN = ("$", "%", "#{", "{{", "((", "<", "__", "@", "*", "\u2022", "\u2026", "...")
 # Within a URL: no name of an organisation, a project or a feed may have one of these signs. What an expanded URL
 # quotes has two hexadecimal digits after each %, the one that ends a macro has not.
-_IN_URL = re.compile(r"\$[({\[\w]|#\{|\{\{|<\w[^<>]*>|%[A-Z_][A-Z0-9_.]*%(?![0-9A-Fa-f]{2})")
+_IN_URL = r"\$[({\[\w] | \#\{ | \{\{ | <\w[^<>]*> | %[A-Z_][A-Z0-9_.]*%(?![0-9A-Fa-f]{2})"
 _QUOTES = ("''", '""', "``", "\u2018\u2019", "\u201c\u201d")
 
 
@@ -51,13 +51,20 @@ def of_value(text: str) -> str:
 
 def of_url(text: str) -> str:
     """The same for a URL, which may also have a macro in its middle."""
-    return of_value(text) or (MACRO if _IN_URL.search(text) else "")
+    suspect = any(sign in text for sign in "$#{<%")
+    return of_value(text) or (MACRO if suspect and _compiled(_IN_URL).search(text) else "")
 
 
 def of_shape(text: str) -> str:
     """The same for a text that may have lines."""
-    if _MACRO.fullmatch(text):
-        return MACRO
-    if _PLACEHOLDER.fullmatch(text):
-        return "is a placeholder: write the value itself"
+    if text.startswith(_BEGIN):
+        if _compiled(_MACRO).fullmatch(text):
+            return MACRO
+        if _compiled(_PLACEHOLDER).fullmatch(text):
+            return "is a placeholder: write the value itself"
     return QUOTED if len(text) > 1 and text[0] + text[-1] in _QUOTES else ""
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.VERBOSE | re.DOTALL)
