@@ -147,7 +147,7 @@ class _Sink:
 
     def _put(self, text: str) -> None:
         if self._writer is None:
-            self._stream.write(text)
+            self._stream.write(_encodable(text, self._stream))
             self._stream.flush()
         else:
             data = text.replace("\n", os.linesep).encode(self._stream.encoding, "backslashreplace")
@@ -170,3 +170,9 @@ def _writer(stream: TextIO) -> Optional[Writer]:
         return _WRITERS.setdefault(stream.fileno(), Writer(stream.fileno()))
     except (OSError, ValueError):
         return None
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """*text* with a question mark for each character that *stream* cannot show."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding, "replace")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from . import programs
+from . import access, caches, programs
 
 MINIMUM = 8  # the provider's runtimeconfig.json: net8.0, rollForward Major
 _NAME = "dotnet.exe" if sys.platform == "win32" else "dotnet"
@@ -43,7 +44,7 @@ def candidates(environ: Mapping[str, str]) -> list[Runtime]:
     """Every `dotnet` in the places that are looked at, those of known version first."""
     seen: dict[Path, Runtime] = {}
     for path in filter(Path.is_absolute, _places(environ)):  # a variable, too, may lead into the current folder
-        real = path.resolve()
+        real = Path(os.path.realpath(path))  # resolve() raises over a link loop
         if real not in seen and programs.is_program(real):
             seen[real] = Runtime(path, _majors(real.parent))
     return sorted(seen.values(), key=lambda runtime: runtime.majors is None)
@@ -62,9 +63,9 @@ def _usual(environ: Mapping[str, str]) -> Iterator[Path]:
     for variable in ("ProgramW6432", "ProgramFiles", "ProgramFiles(x86)"):
         if environ.get(variable):
             yield Path(environ[variable]) / "dotnet"
-    for variable in ("HOME", "USERPROFILE"):
-        if environ.get(variable):
-            yield Path(environ[variable]) / ".dotnet"
+    home = caches.home(environ)
+    if home:
+        yield home / ".dotnet"
     if sys.platform != "win32":
         yield from map(Path, _USUAL)
 
@@ -74,6 +75,6 @@ def _majors(root: Path) -> Optional[tuple[int, ...]]:
     try:
         names = [folder.name for folder in (root / "shared" / "Microsoft.NETCore.App").iterdir()]
     except OSError:
-        return () if (root / "host").is_dir() else None
+        return () if access.is_folder(root / "host") else None
     majors = (name.partition(".")[0] for name in names)
     return tuple(sorted(int(major) for major in majors if major.isdigit()))

@@ -12,9 +12,9 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
-from . import log
+from . import caches, log
 
 _PAUSE = 0.1  # seconds between two tries
 
@@ -23,14 +23,22 @@ class LockTimeout(Exception):
     """Another process held the lock until the deadline."""
 
 
-def lock_path(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
-    """The lock file: in the user's own cache folder, as wide as the provider's caches are."""
+def lock_path(environ: Mapping[str, str], platform: str = sys.platform) -> Optional[Path]:
+    """The lock file: in the user's own cache folder, as wide as the provider's caches are; None without a home."""
+    folder = _folder(environ, platform)
+    return folder / "artifacts-keyring" / "login.lock" if folder else None
+
+
+def _folder(environ: Mapping[str, str], platform: str) -> Optional[Path]:
     if platform == "win32":
-        return Path(environ.get("LOCALAPPDATA") or Path.home()) / "artifacts-keyring" / "login.lock"
-    home = Path(environ.get("HOME") or Path.home())
+        return next((folder for folder, _ in caches.local_data(environ, platform)), None)
+    home = caches.home(environ, platform)
     if platform == "darwin":
-        return home / "Library" / "Caches" / "artifacts-keyring" / "login.lock"
-    return Path(environ.get("XDG_CACHE_HOME") or home / ".cache") / "artifacts-keyring" / "login.lock"
+        return home / "Library" / "Caches" if home else None
+    named = environ.get("XDG_CACHE_HOME", "")
+    if named.startswith("/"):  # any other is to be passed over, says the specification
+        return Path(named)
+    return home / ".cache" if home else None
 
 
 @contextlib.contextmanager
@@ -42,7 +50,7 @@ def login_lock(environ: Mapping[str, str], deadline: float, waiting: Callable[[]
     """
     try:
         descriptor = _open(lock_path(environ))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         log.write(environ, f"no login lock: {error}")
         yield
         return
@@ -53,7 +61,9 @@ def login_lock(environ: Mapping[str, str], deadline: float, waiting: Callable[[]
         os.close(descriptor)  # releases it too
 
 
-def _open(path: Path) -> int:
+def _open(path: Optional[Path]) -> int:
+    if path is None:
+        raise FileNotFoundError("no home folder is known")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
@@ -33,6 +34,8 @@ _RULES = (
 _WORDS = re.compile(r"""[^\s\\"'{}()<>\[\],;:=]{4,}""")
 _FIELDS = {"Username", "Password"}
 _MOST_OBJECTS = 64
+_FAR = 1 << 30  # bytes
+_TRIES, _PAUSE = 500, 0.005  # for the log's lock; then a line that may be lost is better than a client that waits
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
@@ -106,8 +109,33 @@ def write(environ: Mapping[str, str], text: str, secrets: Iterable[str] = ()) ->
     stamp = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%fZ} [{os.getpid()}] "
     lines = "".join(f"{stamp}{line}\n" for line in redact(text, secrets).splitlines())
     with contextlib.suppress(OSError, ValueError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(descriptor, lines.encode(errors="replace"))
-        finally:
-            os.close(descriptor)
+        _append(path, lines.encode(errors="replace"))
+
+
+def _append(path: str, data: bytes) -> None:
+    """Write *data* in one piece to the end of the file, whoever else does so at this moment. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        _alone(descriptor)
+        os.write(descriptor, data)
+    finally:
+        os.close(descriptor)  # gives up the lock, too
+
+
+if sys.platform == "win32":
+    import msvcrt
+    import time
+
+    def _alone(descriptor: int) -> None:
+        # O_APPEND is a seek and a write there, and between the two another process writes. The byte that is locked
+        # lies far behind the end, where it keeps no one from reading.
+        os.lseek(descriptor, _FAR, os.SEEK_SET)
+        for _ in range(_TRIES):
+            with contextlib.suppress(OSError):
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+                return
+            time.sleep(_PAUSE)
+else:
+
+    def _alone(_descriptor: int) -> None:
+        """Nothing: with O_APPEND the system makes one write of it."""

@@ -44,7 +44,7 @@ def look_up(
         _say_once(str(error), environ)
         return None
     except Exception as error:  # a client loses keyring for its whole run when a backend raises
-        _say_once(_unexpected(error, environ), environ)
+        _say_once(unexpected(error, environ), environ)
         return None
     return credential._replace(username=username) if credential and username else credential
 
@@ -178,11 +178,12 @@ def _say_once(line: str, environ: Mapping[str, str]) -> None:
     console.say(line, environ)
 
 
-def _unexpected(error: Exception, environ: Mapping[str, str]) -> str:
+def unexpected(error: Exception, environ: Mapping[str, str]) -> str:
+    """One line about what should not have happened; the log gets the rest."""
     import traceback
 
     from . import log
 
     log.write(environ, traceback.format_exc())
-    what = f"unexpected {type(error).__name__} during the look-up"
+    what = f"unexpected {type(error).__name__}"
     return f"{what}: set ARTIFACTS_KEYRING_LOG_PATH, try again, and report what the log then holds"

@@ -182,9 +182,10 @@ def client(
     url: httpx.URL, environ: Mapping[str, str], timeout: float, context: Optional[ssl.SSLContext] = None
 ) -> httpx.Client:
     """What every request to *url* goes through; context: of `doctor`, to look at certificates. Raises TrustError."""
+    context = context or ssl_context(environ)
     transport = httpx.HTTPTransport(
-        verify=context or ssl_context(environ),
-        proxy=proxy_for(url, environ),
+        verify=context,
+        proxy=_proxy(url, environ, context),
         limits=httpx.Limits(keepalive_expiry=_IDLE),
         socket_options=[
             (socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER),
@@ -192,6 +193,14 @@ def client(
         ],
     )
     return httpx.Client(transport=transport, timeout=timeout, headers=_HEADERS, follow_redirects=False, trust_env=False)
+
+
+def _proxy(url: httpx.URL, environ: Mapping[str, str], context: ssl.SSLContext) -> Optional[httpx.Proxy]:
+    place = proxy_for(url, environ)
+    if not place:
+        return None
+    # A proxy that is itself spoken to over TLS is trusted as the feed is; httpx wants no context for any other.
+    return httpx.Proxy(place, ssl_context=context if httpx.URL(place).scheme == "https" else None)
 
 
 def proxy_for(url: httpx.URL, environ: Mapping[str, str]) -> Optional[str]:

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Callable, NamedTuple, Optional
 
-from . import caches, child, console, dotnet, layout, log, reasons, windows
+from . import access, caches, child, console, dotnet, layout, log, reasons, windows
 from .credential import Credential
 from .screening import LevelFilter, no_window, shown_level
-from .variables import BROKER, CREDENTIALPROVIDER_PATH, Environment
+from .variables import BROKER, CREDENTIALPROVIDER_PATH, SIGN_IN_CACHE, Environment
 
 BUNDLED = Path(__file__).parent / layout.FOLDER
 _LAUNCHER = f"{layout.PROGRAM}.exe" if sys.platform == "win32" else layout.PROGRAM
@@ -31,13 +31,9 @@ _DEFAULTS = (
     (("ARTIFACTS_CREDENTIALPROVIDER_PROGRAM_CONTEXT",), "Pip"),
 )
 _LINUX_DEFAULTS = ((BROKER, "false"),)
-# Measured: where the lock file of this cache cannot be made, as in a read-only home, it tries for a minute.
-_SIGN_IN_CACHE = (
-    "ARTIFACTS_CREDENTIALPROVIDER_MSAL_FILECACHE_ENABLED",
-    "NUGET_CREDENTIALPROVIDER_MSAL_FILECACHE_ENABLED",
-)
 # Files that pip, requests and curl take authorities from; .NET on Linux knows only SSL_CERT_FILE.
 _CA_FILES = ("REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
+_SHARED = Path("/tmp/.dotnet")  # noqa: S108 (where .NET keeps what its processes share, whatever TMPDIR says)
 _BREATH = 0.2  # seconds that a prompt may come later
 
 
@@ -83,7 +79,7 @@ def locate(environ: Mapping[str, str]) -> Program:
     Raises ProviderError (missing, not executable, no usable dotnet).
     """
     named = environ.get(CREDENTIALPROVIDER_PATH)
-    path = _file(Path(named).expanduser() if named else BUNDLED)
+    path = _file(_expanded(named, environ) if named else BUNDLED)
     if path is None:
         raise ProviderError(_missing(named))
     if path.suffix.lower() == ".dll":
@@ -91,6 +87,11 @@ def locate(environ: Mapping[str, str]) -> Program:
     if not os.access(path, os.X_OK):
         raise ProviderError(_not_executable(path))
     return Program((str(path),), path, "self-contained")
+
+
+def _expanded(named: str, environ: Mapping[str, str]) -> Path:
+    home = caches.home(environ) if named == "~" or named.startswith(("~/", "~\\")) else None
+    return home / named[2:] if home else Path(named)
 
 
 def _not_executable(path: Path) -> str:
@@ -101,11 +102,11 @@ def _not_executable(path: Path) -> str:
 
 def _file(place: Path) -> Optional[Path]:
     """The file to start: *place* itself, or what a folder of the provider, or an archive of the vendor's, holds."""
-    if place.is_file():
+    if access.is_file(place):
         return place
     for folder in (place, place / layout.VENDORS):
-        name = f"{layout.PROGRAM}.dll" if (folder / "runtimes").is_dir() else _LAUNCHER
-        if (folder / name).is_file():
+        name = f"{layout.PROGRAM}.dll" if access.is_folder(folder / "runtimes") else _LAUNCHER
+        if access.is_file(folder / name):
             return folder / name
     return None
 
@@ -169,19 +170,12 @@ def child_environ(environ: Mapping[str, str], platform: str = sys.platform) -> d
         if not any(name in known for name in names):
             result[names[0]] = value
     if platform.startswith("linux"):
-        if not any(name in known for name in _SIGN_IN_CACHE) and not _can_lock(known):
-            result[_SIGN_IN_CACHE[0]] = "false"
-        bundle = next((known[name] for name in _CA_FILES if known.get(name) and Path(known[name]).is_file()), None)
+        if not any(name in known for name in SIGN_IN_CACHE) and not caches.sign_ins_readable(known, platform):
+            result[SIGN_IN_CACHE[0]] = "false"
+        bundle = next((known[name] for name in _CA_FILES if access.is_file(Path(known.get(name) or "."))), None)
         if bundle and not known.get("SSL_CERT_FILE"):
             result["SSL_CERT_FILE"] = bundle
     return dict(result)
-
-
-def _can_lock(environ: Mapping[str, str]) -> bool:
-    """Whether the provider can make the lock file beside its cache of sign-ins."""
-    cache = caches.locate(environ, "linux")[-1].path
-    folder = next((folder for folder in cache.parents if os.path.exists(folder)), cache.parent)  # noqa: PTH110
-    return os.access(folder, os.W_OK)
 
 
 class Run:
@@ -238,7 +232,7 @@ class Run:
         if output.code is None:
             raise ProviderError(self._late(stderr))
         if output.code == 2:
-            return Reply(None, reasons.login_reason(stderr) or "", reasons.offline(stderr))
+            return Reply(None, reasons.login_reason(stderr) or _unkept(self._environ), reasons.offline(stderr))
         if output.code != 0:
             raise died(output.code, stderr, self._environ)
         return Reply(parse(output.stdout))
@@ -248,6 +242,12 @@ class Run:
         what = f"no answer for {without_user(self._query.url)} within {self._query.timeout:.3g} s"
         next_step = f"({reason})" if reason else "check network and proxy, or raise ARTIFACTS_KEYRING_TIMEOUT"
         return f"the credential provider gave {what}: {next_step}"
+
+
+def _unkept(environ: Mapping[str, str]) -> str:
+    """Why an earlier sign-in may not have been found; "" where nothing is in the way."""
+    in_the_way = caches.obstacle(environ, caches.SIGN_INS)
+    return f"its cache cannot be used: {in_the_way}" if in_the_way else ""
 
 
 def _hold(_text: str) -> None:
@@ -319,7 +319,7 @@ def not_started(program: Program, error: OSError, platform: str = sys.platform) 
     if platform == "win32":
         sentence = windows.not_started(winerror, error.strerror)
         return f"{program.command[0]} {sentence or f'cannot be started ({error.strerror}): {_CHECK}'}"
-    if error.errno == errno.ENOENT and program.path.is_file():
+    if error.errno == errno.ENOENT and access.is_file(program.path):
         return (
             f"{program.path} cannot be started because its loader is missing (a glibc program on a musl system?): "
             "install artifacts-keyring from its sdist together with the distribution's .NET 8"
@@ -347,13 +347,11 @@ def died(code: int, stderr: str, environ: Mapping[str, str], platform: str = sys
 
 def _silent_death(environ: Mapping[str, str]) -> ProviderError:
     """Which of the known reasons for exit code 255 it was, as far as can be seen (docs/sign-in.md, 4 (11))."""
-    import tempfile
-
     what = "the credential provider died without a word (exit code 255): "
-    shared, home = Path(tempfile.gettempdir(), ".dotnet"), Path(environ.get("HOME") or Path.home())
-    if shared.exists() and not os.access(shared, os.W_OK | os.X_OK):
-        return ProviderError(f"{what}{shared} is not writable for you, make it so")
-    if not home.is_dir() or not os.access(home, os.W_OK):
-        return ProviderError(f"{what}HOME={home} is not a folder that you may write to, set HOME to one")
-    guess = f"its folder {shared} or HOME cannot be written, or the host of the feed cannot be reached; {_CHECK}"
+    if access.is_folder(_SHARED) and not os.access(_SHARED, os.W_OK | os.X_OK):
+        return ProviderError(f"{what}{_SHARED} is not writable for you, make it so")
+    in_the_way = caches.why_dead(environ)
+    if in_the_way:
+        return ProviderError(f"{what}{in_the_way}")
+    guess = f"its folder {_SHARED} or HOME cannot be written, or the host of the feed cannot be reached; {_CHECK}"
     return ProviderError(what + guess, silent=True)

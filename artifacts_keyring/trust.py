@@ -6,6 +6,8 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
+from . import access
+
 # Read by OpenSSL, requests, pip and curl, in this order; all that are set count, so that a
 # corporate CA made known to one of these tools is known here too.
 CA_VARIABLES = (
@@ -43,12 +45,12 @@ def named_authorities(environ: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def _dangling(name: str, path: str) -> bool:
     # OpenSSL passes over a SSL_CERT_DIR that does not exist; an error here would surprise.
-    return name == "SSL_CERT_DIR" and not Path(path).is_dir()
+    return name == "SSL_CERT_DIR" and not access.is_folder(Path(path))
 
 
 def _load(context: ssl.SSLContext, variable: str, path: str) -> None:
     try:
-        if Path(path).is_dir():
+        if access.is_folder(Path(path)):
             context.load_verify_locations(capath=path)
         else:
             context.load_verify_locations(cafile=path)

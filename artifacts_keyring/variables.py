@@ -37,6 +37,20 @@ SESSION_MINUTES = (
     "NUGET_CREDENTIALPROVIDER_VSTS_SESSIONTIMEMINUTES",
 )
 TOKEN_TYPE = ("ARTIFACTS_CREDENTIALPROVIDER_VSTS_TOKENTYPE", "NUGET_CREDENTIALPROVIDER_VSTS_TOKENTYPE")
+# What the provider keeps, and where: switches, and the file of sign-ins.
+SESSION_CACHE = (
+    "ARTIFACTS_CREDENTIALPROVIDER_SESSIONTOKENCACHE_ENABLED",
+    "NUGET_CREDENTIALPROVIDER_SESSIONTOKENCACHE_ENABLED",
+)
+SIGN_IN_CACHE = (
+    "ARTIFACTS_CREDENTIALPROVIDER_MSAL_FILECACHE_ENABLED",
+    "NUGET_CREDENTIALPROVIDER_MSAL_FILECACHE_ENABLED",
+)
+SIGN_IN_FILE = (
+    "ARTIFACTS_CREDENTIALPROVIDER_MSAL_FILECACHE_LOCATION",
+    "NUGET_CREDENTIALPROVIDER_MSAL_FILECACHE_LOCATION",
+)
+ENTRA_TOKENS = ("ARTIFACTS_CREDENTIALPROVIDER_RETURN_ENTRA_TOKENS",)
 # Where one of these is set, credentials are declared, and the provider never starts an interactive login.
 DECLARING = (*EXTERNAL_ENDPOINTS, *IDENTITIES, *PREFIXES)
 
@@ -121,3 +135,8 @@ def seconds(environ: Mapping[str, str], names: tuple[str, ...], default: float) 
 def device_flow(environ: Mapping[str, str]) -> float:
     """Seconds for which the provider waits for each of its ways to sign in."""
     return seconds(environ, DEVICE_FLOW, 90.0)
+
+
+def switched(environ: Mapping[str, str], names: tuple[str, ...]) -> Optional[bool]:
+    """What the provider makes of a switch of its own: true or false in any case, and nothing else (measured)."""
+    return {"true": True, "false": False}.get(value(environ, names).strip().lower())

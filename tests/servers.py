@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import socketserver
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -159,3 +162,33 @@ def authority(folder: Path) -> Authority:
     pem = folder / "authority.pem"
     ca.cert_pem.write_to_path(str(pem))
     return Authority(context, pem)
+
+
+@contextmanager
+def tls_front(tls: ssl.SSLContext, port: int) -> Iterator[int]:
+    """The port of a server that ends TLS and passes all else on to `port`: a proxy whose own address is https://."""
+
+    class Front(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(contextlib.suppress(OSError))
+                client = stack.enter_context(tls.wrap_socket(self.request, server_side=True))
+                server = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+                back = threading.Thread(target=_pass_on, args=(server, client), daemon=True)
+                back.start()
+                _pass_on(client, server)
+                back.join()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Front) as listener:
+        listener.daemon_threads = True
+        threading.Thread(target=listener.serve_forever, args=(0.01,), daemon=True).start()
+        yield listener.server_address[1]
+        listener.shutdown()
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)

@@ -216,14 +216,38 @@ def test_the_command_line_imports_nothing_heavy_until_used() -> None:
     ("platform", "environ", "expected"),
     [
         ("linux", {"HOME": "h"}, ["h/.local/share/MicrosoftCredentialProvider", "h/.local/.IdentityService"]),
-        ("linux", {"HOME": "h", "XDG_DATA_HOME": "x"}, ["x/MicrosoftCredentialProvider", "h/.local/.IdentityService"]),
+        (
+            "linux",
+            {"HOME": "h", "XDG_DATA_HOME": "/x"},
+            [
+                "/x/MicrosoftCredentialProvider",
+                "h/.local/share/MicrosoftCredentialProvider",
+                "h/.local/.IdentityService",
+            ],
+        ),
+        (
+            "linux",
+            {"HOME": "h", "XDG_DATA_HOME": "x"},  # .NET passes over a relative one
+            ["h/.local/share/MicrosoftCredentialProvider", "h/.local/.IdentityService"],
+        ),
+        (
+            "linux",
+            {"HOME": "h", "NUGET_CREDENTIALPROVIDER_MSAL_FILECACHE_LOCATION": "/n/c"},
+            ["h/.local/share/MicrosoftCredentialProvider", "/n", "h/.local/.IdentityService"],
+        ),
         ("win32", {"LOCALAPPDATA": "l"}, ["l/MicrosoftCredentialProvider", "l/.IdentityService"]),
+        (
+            "win32",
+            {"HOMEDRIVE": "c", "HOMEPATH": "/u"},
+            ["c/u/AppData/Local/MicrosoftCredentialProvider", "c/u/AppData/Local/.IdentityService"],
+        ),
+        ("win32", {}, []),
         (
             "darwin",
             {"HOME": "h"},
             [
-                "h/.local/share/MicrosoftCredentialProvider",
                 "h/Library/Application Support/MicrosoftCredentialProvider",
+                "h/.local/share/MicrosoftCredentialProvider",
                 "h/.local/.IdentityService",
             ],
         ),

@@ -399,7 +399,7 @@ def test_an_unexpected_error_is_one_line_and_never_an_exception(
     monkeypatch.setattr(asking, "ask", fail)
     assert place.look_up(feed.url) is None
     err = capsys.readouterr().err
-    assert err.startswith("artifacts-keyring: unexpected KeyError during the look-up: ")
+    assert err.startswith("artifacts-keyring: unexpected KeyError: ")
     assert "s3cret" not in err
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
 
-from .. import feeds
+from .. import caches, feeds
 from ..credential import Credential
 from ..feeds import Feed
 from . import keyrings, tables
@@ -37,8 +37,8 @@ class Setting(NamedTuple):
 
 
 def home(environ: Mapping[str, str]) -> Path:
-    """The user's folder. Never raises."""
-    return Path(environ.get("HOME") or environ.get("USERPROFILE") or os.path.expanduser("~"))  # noqa: PTH111
+    """The user's folder; where there is none, a place that does not exist. Never raises."""
+    return caches.home(environ) or Path(os.devnull, "home")
 
 
 def userinfo(url: str) -> tuple[Optional[str], Optional[str]]:

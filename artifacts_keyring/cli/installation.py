@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from ctypes import CDLL
 from pathlib import Path
@@ -166,37 +164,20 @@ def _in_force(environ: Mapping[str, str]) -> Iterator[str]:
 
 def stores(environ: Mapping[str, str], *, needed: bool) -> Iterator[Check]:
     """Whether each cache can be read and written; needed: False where a credential is declared."""
-    try:
-        places = caches.locate(environ)
-    except RuntimeError as error:  # neither HOME nor an entry for this user
-        yield Check("caches", False if needed else None, f"no home folder ({error})", "set HOME to a folder of yours")
-        return
-    for place in places:
-        yield _store(place, needed)
+    for kind in (caches.SESSIONS, caches.SIGN_INS):
+        wrong = caches.obstacle(environ, kind)
+        if wrong:
+            step = f"{wrong.what}, and there the provider keeps its {kind}: {wrong.fix}" if needed else ""
+            yield Check(f"cache of {kind}", False if needed else None, wrong.what, step)
+    yield from map(_store, (state for state in caches.states(environ) if not state.obstacle))
 
 
-def _store(cache: caches.Cache, needed: bool) -> Check:
-    name = f"cache of {cache.kind}"
-    at = next((path for path in (cache.path, *cache.path.parents) if os.path.lexists(path)), cache.path)
-    wrong = [word for word, mode in (("read", os.R_OK), ("written", os.W_OK)) if not os.access(at, mode)]
-    if wrong:
-        what = f"{at}, {_owner(at)}, cannot be {' or '.join(wrong)} by you"
-        step = f"{what}, and there the provider keeps its {cache.kind}: make it yours (sudo chown -R), or set HOME"
-        return Check(name, False if needed else None, what, step if needed else "")
-    if at != cache.path:
-        return Check(name, None, f"nothing at {cache.path} yet; {at} can be written")
-    return Check(name, True, f"{cache.path}, {_owner(at)}, written {_age(cache.path)} ago")
+def _store(state: caches.State) -> Check:
+    name, path = f"cache of {state.cache.kind}", state.cache.path
+    if state.age is None:
+        return Check(name, None, f"nothing at {path} yet; it can be written")
+    return Check(name, True, f"{path}, owned by {state.owner or 'you'}, written {_age(state.age)} ago")
 
 
-def _owner(path: Path) -> str:
-    if sys.platform == "win32":
-        return "owner not asked"
-    try:
-        return f"owned by {path.owner()}"
-    except (OSError, KeyError):
-        return "owned by an id without a name"
-
-
-def _age(path: Path) -> str:
-    seconds = time.time() - path.stat().st_mtime
+def _age(seconds: float) -> str:
     return f"{seconds / 86400:.0f} days" if seconds >= 2 * 86400 else f"{seconds / 3600:.1f} hours"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
 from typing import Optional
 
 from .. import __version__
+from ..variables import ENTRA_TOKENS
 
 OK, FAILED, USAGE = 0, 1, 2
 
@@ -17,12 +19,28 @@ _CODES = "exit codes: 0 done, 1 not done (a line says why), 2 bad input"
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command; return its exit code (0 done, 1 not done, 2 bad input)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a path may hold what the console's code page has not
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except KeyboardInterrupt:
-        print("artifacts-keyring: interrupted", file=sys.stderr)
-        return 130
+        return _fail("interrupted", 130)
+    except BrokenPipeError:  # what was not said is wanted by nobody; the interpreter's own flush must not fail either
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        return FAILED
+    except Exception as error:  # whatever it is, people get one line
+        return _fail(_unexpected(error), FAILED)
+    return code
+
+
+def _unexpected(error: Exception) -> str:
+    from ..lookup import unexpected
+
+    return unexpected(error, os.environ)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,17 +76,22 @@ def _login(options: argparse.Namespace) -> int:
     elif best is not None:
         print(f"{best.name} declares the credential for {feed.index_url}: there is nothing to sign in")
     else:
-        print(f"logged in to {feed.index_url} (user {answer.credential.username}); {_kept()}")
+        print(f"logged in to {feed.index_url} (user {answer.credential.username}){_kept(answer.credential.password)}")
     return OK
 
 
-def _kept() -> str:
+def _kept(password: str) -> str:
+    """What becomes of the sign-in, as far as it is not what one expects."""
     from .. import caches
 
-    places = [cache.path for cache in caches.locate(os.environ) if cache.kind == caches.SESSIONS]
-    if any(place.is_file() for place in places):
-        return f"the provider keeps the token; {_validity()}"
-    return f"the provider kept no token, so that the next look-up begins anew: is {places[0]} writable?"
+    off = caches.switched_off(os.environ)
+    if off:
+        return "" if off in ENTRA_TOKENS else f"; no token is kept, because of {off}={os.environ[off]}"
+    if caches.holds(os.environ, password):
+        lost = caches.obstacle(os.environ, caches.SIGN_INS)
+        return f"; the provider keeps the token{f', but not the sign-in: {lost}' if lost else ''}; {_validity()}"
+    lost = caches.obstacle(os.environ, caches.SESSIONS)
+    return f"; the provider kept no token, so that the next look-up begins anew{f': {lost}' if lost else ''}"
 
 
 def _validity() -> str:
