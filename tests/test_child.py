@@ -118,7 +118,7 @@ def test_a_provider_of_a_client_on_a_console_has_its_window_and_code_page(tmp_pa
     try:
         with wine.machine(tmp_path, print) as system:
             client = subprocess.Popen(
-                [str(wine._WINE), "python.exe", "-c", CONSOLES],
+                [str(wine.WINE), "python.exe", "-c", CONSOLES],
                 env=system.environ({"PYTHONPATH": wine.path(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "TERM": "xterm"}),
                 stdin=keyboard,
                 stdout=keyboard,
