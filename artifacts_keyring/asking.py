@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
-from . import console, declared, feeds, locking, log, provider, reasons
+from . import caches, console, declared, feeds, locking, log, provider, reasons
 from .credential import Credential
 from .feeds import Feed
 from .provider import ProviderError, Query, Reply, Run
@@ -31,16 +32,20 @@ class NoCredential(Exception):
 
 
 class _Session(NamedTuple):
-    """One look-up: whom to ask, until when (on time.monotonic()) without a person, and what is declared for it."""
+    """One look-up: whom to ask, until when (on time.monotonic()) without a person, and what is declared for it.
+
+    page: the package page or download that a client has named, or "".
+    """
 
     feed: Feed
     environ: Mapping[str, str]
     deadline: float
     found: declared.Finding
+    page: str = ""
 
     def aims_at(self, feed: Feed) -> _Session:
         """The same look-up of another feed."""
-        return self._replace(feed=feed, found=declared.look(feed, self.environ))
+        return self._replace(feed=feed, found=declared.look(feed, self.environ), page="")
 
     def left(self) -> float:
         """Seconds until the deadline."""
@@ -51,14 +56,14 @@ class _Session(NamedTuple):
         return Query(self.feed.index_url, retry=retry, timeout=self.left())
 
 
-def ask(feed: Feed, environ: Mapping[str, str], interactive: Optional[bool]) -> Optional[Credential]:
+def ask(feed: Feed, environ: Mapping[str, str], interactive: Optional[bool], page: str = "") -> Optional[Credential]:
     """The checked credential for *feed*; None: it is public. Raises NoCredential.
 
-    interactive: whether a person may be asked; None: where one would see it.
+    interactive: whether a person may be asked; None: where one would see it. page: see feeds.page.
     """
     known = Environment(environ)
     known.update(declared.for_provider(feed, environ))
-    session = _Session(feed, known, time.monotonic() + timeout(environ), declared.look(feed, environ))
+    session = _Session(feed, known, time.monotonic() + timeout(environ), declared.look(feed, environ), page)
     try:
         return _ask(session, interactive)
     except ProviderError as error:
@@ -96,7 +101,7 @@ def _ask(session: _Session, interactive: Optional[bool]) -> Optional[Credential]
         probe = stack.enter_context(contextlib.closing(_probe(session)))
         status = _anonymous(session, probe)
         if status is not None and status.admitted:
-            return None
+            return _of_public(session, answering, interactive)
         _check_ahead(session, probe, answering, status)
         reply = _checked(session, probe, _heard(session, answering, status), status)
         if reply.credential is not None:
@@ -107,10 +112,10 @@ def _ask(session: _Session, interactive: Optional[bool]) -> Optional[Credential]
         return _login(session, probe, reply, status, interactive)
 
 
-def _probe(session: _Session) -> Probe:
+def _probe(session: _Session, page: str = "") -> Probe:
     from .probe import Probe
 
-    return Probe(session.feed.index_url, session.environ, patience(session.environ))
+    return Probe(page or session.feed.index_url, session.environ, patience(session.environ))
 
 
 class _Settled:
@@ -169,6 +174,49 @@ def _anonymous(session: _Session, probe: Probe) -> Optional[Status]:
     status = probe.anonymous(session.left())
     log.write(session.environ, f"without a credential: {status}")
     return status
+
+
+def _of_public(session: _Session, answering: _Answering, interactive: Optional[bool]) -> Optional[Credential]:
+    """What to ask a feed with that lets everybody in; None: nothing. Raises NoCredential.
+
+    What it has not taken over from an upstream yet is for members (README). Most clients name the index alone, which
+    leaves open whether that is what they want: they get what is at hand, and no word where there is nothing.
+    """
+    with contextlib.closing(_probe(session, session.page)) as probe:
+        refused = bool(session.page) and probe.anonymous(session.left()).refused
+        if not refused and (session.page or not _may_know(session)):
+            return None
+        try:
+            known = _checked(session, probe, answering.reply(), None).credential
+            return known or _of_member(session, interactive is True and refused)
+        except (NoCredential, ProviderError) as error:
+            log.write(session.environ, f"public, and nothing at hand: {error}")
+            if not refused:
+                return None
+            if interactive or isinstance(error, ProviderError) or error.this_feed_only:
+                raise
+            raise NoCredential(_members_only(session), this_feed_only=True) from error
+
+
+def _may_know(session: _Session) -> bool:
+    """Whether anything can be at hand: if not, a public feed costs nothing more."""
+    if session.found.best is not None or declared.by_environ(session.environ):
+        return session.found.best is not None
+    return any(os.path.exists(cache.path) for cache in caches.locate(session.environ))  # noqa: PTH110
+
+
+def _of_member(session: _Session, interactive: bool) -> Optional[Credential]:
+    entrance = feeds.of_organisation(session.feed)
+    if entrance is None:
+        raise NoCredential(_members_only(session))
+    return _ask(session.aims_at(entrance), interactive)
+
+
+def _members_only(session: _Session) -> str:
+    return _obstacle(session, Reply(None), None) or (
+        f"{session.page} is for members, although its feed is public: "
+        f"run `{COMMAND} login {session.feed.index_url}` once, or declare a token in {EXTERNAL_ENDPOINTS[0]}"
+    )
 
 
 def _check_ahead(session: _Session, probe: Probe, answering: _Answering, status: Optional[Status]) -> None:

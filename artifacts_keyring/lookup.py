@@ -74,11 +74,12 @@ def find(
             return Answer(declared, "declared")
     if feed.kind == "host":
         return _on_host(feed, environ)
+    page = feeds.page(service)
     if fresh:
-        return _ask(feed, environ, interactive)
+        return _ask(feed, environ, interactive, page)
     with MEMORY.turn(_organisation(feed)):
-        chosen = _remembered(feed) or (_chosen(feed, environ) if declared_too else None)
-        return chosen or _ask(feed, environ, interactive)
+        chosen = _remembered(feed, page) or (_chosen(feed, environ) if declared_too else None)
+        return chosen or _ask(feed, environ, interactive, page)
 
 
 def _declared(feed: feeds.Feed, environ: Mapping[str, str]) -> Optional[Credential]:
@@ -120,7 +121,7 @@ def _chosen(feed: feeds.Feed, environ: Mapping[str, str]) -> Optional[Answer]:
     credential = asking.accepted(feed, candidates, environ)
     if credential is None:
         return None
-    MEMORY.found(_page(feed), credential)
+    MEMORY.found(_whole(feed), credential)
     return Answer(credential, "declared")
 
 
@@ -133,30 +134,31 @@ def _organisation(feed: feeds.Feed) -> tuple[Hashable, ...]:
     return _server(feed), feed.port, feed.organisation
 
 
-def _page(feed: feeds.Feed) -> tuple[Hashable, ...]:
+def _whole(feed: feeds.Feed) -> tuple[Hashable, ...]:
     # An upload never takes a feed for public, so that what is known of the one says nothing of the other.
     return (*_organisation(feed), feed.index_url, feed.kind)
 
 
-def _remembered(feed: feeds.Feed) -> Optional[Answer]:
-    for key in (_organisation(feed), _page(feed)):
+def _remembered(feed: feeds.Feed, page: str = "") -> Optional[Answer]:
+    # A feed that is public as a whole may have pages that are not.
+    for key in (_organisation(feed), _whole(feed), (*_whole(feed), page)):
         known = MEMORY.recall(key)
         if known is not None:
             return Answer(known.credential, "memory")
     return None
 
 
-def _ask(feed: feeds.Feed, environ: Mapping[str, str], interactive: Optional[bool]) -> Answer:
+def _ask(feed: feeds.Feed, environ: Mapping[str, str], interactive: Optional[bool], page: str = "") -> Answer:
     """Ask the provider, and remember what came of it."""
     from . import asking
 
     try:
-        credential = asking.ask(feed, environ, interactive)
+        credential = asking.ask(feed, environ, interactive, page)
     except asking.NoCredential as error:
-        MEMORY.failed(_page(feed) if error.this_feed_only else _organisation(feed))
+        MEMORY.failed(_whole(feed) if error.this_feed_only else _organisation(feed))
         raise LookupFailed(str(error)) from error
     if credential is None:
-        MEMORY.failed(_page(feed))
+        MEMORY.failed((*_whole(feed), page))
         return Answer(None, "public")
     MEMORY.found(_organisation(feed), credential)
     return Answer(credential, "provider")

@@ -67,8 +67,12 @@ def _login(options: argparse.Namespace) -> int:
     if feed is None or feed.kind == "host":
         return _no_feed(options.url)
     best = declared.look(feed, os.environ).best
+    members = None if feeds.page(options.url) else feeds.of_organisation(feed)
     try:
         answer = lookup.find(options.url, os.environ, interactive=True, fresh=True)
+        if answer.credential is None and members is not None:
+            print(f"{feed.index_url} is public: the login is for what it has yet to take over from an upstream")
+            answer = lookup.find(members.index_url, os.environ, interactive=True, fresh=True)
     except lookup.LookupFailed as error:
         return _fail(str(error), FAILED)
     if answer.credential is None:

@@ -29,7 +29,8 @@ class Feed:
     organisation: on a server on premises its collection, with the folder before it ("tfs/Collection").
     fault: "" or one of server.FAULTS, for every request after the first `sound` ones; index_bytes: the root
     index is padded to at least this size; files: name -> content; views: name -> files promoted to it, beside
-    "local", which holds all.
+    "local", which holds all; upstream: those of the files that only an upstream has so far: their packages are for
+    members, until one of them downloads the file.
     """
 
     organisation: str
@@ -43,6 +44,7 @@ class Feed:
     index_bytes: int = 0
     files: dict[str, bytes] = field(default_factory=dict)
     views: dict[str, set[str]] = field(default_factory=dict)
+    upstream: set[str] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -105,6 +107,11 @@ class Feed:
             return ""
         return self.fault
 
+    def withholds(self, rest: str) -> bool:
+        """Whether `rest` below the feed is a page or file of a package that has to come from an upstream first."""
+        package = [_normal(part) for part in rest.strip("/").split("/")[2:3]]  # pypi/simple/PACKAGE
+        return any(_project(file) in package for file in self.upstream)
+
     def serve(self, request: Request, rest: str, view: str = "") -> Answer:
         """Answer an authorised request for `rest`, the path below the feed or one of its views."""
         files = self._seen(view.lower())
@@ -128,6 +135,7 @@ class Feed:
             return Answer(404)
         if request.method == "HEAD":
             return Answer(405)
+        self.upstream -= {file for file in self.upstream if self.files[file] == content}
         if self.hosted:
             place = f"https://{BLOBS}/{hashlib.sha256(content).hexdigest()}?{SIGNATURE}"
             return Answer(303, b"", (("Location", place),))

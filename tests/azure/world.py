@@ -171,7 +171,7 @@ class AzureWorld:
         uploading = request.step == "upload"
         if uploading and feed.public and request.method != "POST":
             return Answer(405)  # for all that is known: nothing says that a sign-in would help
-        if (feed.public and not uploading) or self._admits(feed, request):
+        if (feed.public and not uploading and not feed.withholds(rest)) or self._admits(feed, request):
             return feed.serve(request, rest, view)
         return _refusal(feed, request)
 
