@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
@@ -210,7 +209,7 @@ def environment(wheel: Callable[[str], Path], tmp_path_factory: pytest.TempPathF
     return clients.environments([uv()], wheel("linux-x64"), tmp_path_factory.mktemp("uv"))["uv"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the wheel of Linux")
+@pytest.mark.provider
 @pytest.mark.parametrize("neighbours", [0, 1])
 @pytest.mark.parametrize(
     "words", [("sync", "--frozen"), ("pip", "install", "--target", "installed", "-r", "pylock.toml")], ids=" ".join

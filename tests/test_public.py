@@ -12,9 +12,9 @@ import pytest
 
 from artifacts_keyring import feeds, lookup
 from tests import clients, standin
-from tests.azure import AzureWorld, Feed
+from tests.azure import AzureWorld, Feed, empty_home
 from tests.clients import CLIENTS
-from tests.conftest import ROOT
+from tests.conftest import NATIVE, ROOT
 from tests.declaring import external, prefixes
 from tests.test_lookup import Place
 from tests.test_provider import gone
@@ -44,17 +44,18 @@ def feed(world: AzureWorld) -> Feed:
 
 
 @pytest.fixture
-def place(world: AzureWorld, tmp_path: Path) -> Place:
+def place(world: AzureWorld, tmp_path: Path) -> Iterator[Place]:
     """Where a person could be asked, if it came to that."""
-    made = Place(world, tmp_path)
-    made.environ["ARTIFACTS_KEYRING_NONINTERACTIVE_MODE"] = "false"
-    return made
+    with empty_home(tmp_path) as home:
+        made = Place(world, tmp_path, home)
+        made.environ["ARTIFACTS_KEYRING_NONINTERACTIVE_MODE"] = "false"
+        yield made
 
 
 @pytest.fixture
 def tree(place: Place, payload_tree: Callable[[str], Path]) -> Path:
     """The real provider, in use."""
-    found = payload_tree("linux-x64")
+    found = payload_tree(NATIVE)
     place.use(found)
     return found
 
@@ -102,6 +103,7 @@ def test_the_page_that_a_service_names(service: str, page: str) -> None:
 # Signed in
 
 
+@pytest.mark.provider
 def test_who_names_the_index_gets_what_is_at_hand(
     signed_in: Place, feed: Feed, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,12 +118,14 @@ def test_who_names_the_index_gets_what_is_at_hand(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.provider
 @pytest.mark.parametrize("number", [0, 1], ids=["page", "download"])
 def test_who_names_a_page_that_is_refused_gets_what_is_at_hand(signed_in: Place, feed: Feed, number: int) -> None:
     assert signed_in.look_up(pages(feed, "unsaved")[number]) is not None
     assert never_prompted(signed_in.world)
 
 
+@pytest.mark.provider
 @pytest.mark.parametrize("number", [0, 1], ids=["page", "download"])
 def test_a_page_that_everybody_may_read_needs_none(
     signed_in: Place, feed: Feed, number: int, capsys: pytest.CaptureFixture[str]
@@ -132,6 +136,7 @@ def test_a_page_that_everybody_may_read_needs_none(
     assert signed_in.look_up(pages(feed, "unsaved")[number]) is not None  # of which that says nothing
 
 
+@pytest.mark.provider
 def test_a_token_that_is_cached_for_the_feed_itself_will_do(place: Place, tree: Path, feed: Feed) -> None:
     token = place.world.token("org")
     place.cached(feed.url, token)
@@ -141,6 +146,7 @@ def test_a_token_that_is_cached_for_the_feed_itself_will_do(place: Place, tree: 
     assert never_prompted(place.world)
 
 
+@pytest.mark.provider
 def test_a_feed_of_strangers_is_no_news(signed_in: Place, feed: Feed, capsys: pytest.CaptureFixture[str]) -> None:
     signed_in.world.session_status = 401
     assert signed_in.look_up(feed.url) is None
@@ -161,6 +167,7 @@ def test_who_never_signed_in_pays_one_request_for_the_index(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.provider
 @pytest.mark.parametrize("number", [0, 1], ids=["page", "download"])
 def test_a_refused_page_is_one_line_and_never_a_prompt(
     place: Place, tree: Path, feed: Feed, number: int, capsys: pytest.CaptureFixture[str]
@@ -229,6 +236,7 @@ def test_what_is_declared_for_others_is_named_where_something_is_refused(
 # The command, and clients
 
 
+@pytest.mark.provider
 @pytest.mark.parametrize("package", ["", "unsaved/"])
 def test_login_signs_in_to_such_a_feed(place: Place, tree: Path, feed: Feed, package: str) -> None:
     command = [sys.executable, "-m", "artifacts_keyring", "login", f"{feed.url}{package}"]
@@ -240,6 +248,7 @@ def test_login_signs_in_to_such_a_feed(place: Place, tree: Path, feed: Feed, pac
     assert never_prompted(place.world)
 
 
+@pytest.mark.provider
 def test_login_for_a_page_that_everybody_may_read_asks_nobody(place: Place, tree: Path, feed: Feed) -> None:
     command = [sys.executable, "-m", "artifacts_keyring", "login", f"{feed.url}saved/"]
     done = subprocess.run(command, cwd=ROOT, env=place.environ, capture_output=True, text=True, check=False)
@@ -255,6 +264,8 @@ def environments(wheel: Callable[[str], Path], tmp_path_factory: pytest.TempPath
     return clients.environments(TWO, wheel("linux-x64"), tmp_path_factory.mktemp("clients"))
 
 
+@pytest.mark.posix
+@pytest.mark.provider
 @pytest.mark.parametrize("client", TWO, ids=[client.name for client in TWO])
 def test_clients_install_what_only_an_upstream_has(
     client: clients.Client, signed_in: Place, feed: Feed, environments: dict[str, Path], tmp_path: Path

@@ -67,7 +67,8 @@ def _login(options: argparse.Namespace) -> int:
     if feed is None or feed.kind == "host":
         return _no_feed(options.url)
     best = declared.look(feed, os.environ).best
-    members = None if feeds.page(options.url) else feeds.of_organisation(feed)
+    certain = feeds.page(options.url) or declared.by_environ(os.environ)
+    members = None if certain else feeds.of_organisation(feed)
     try:
         answer = lookup.find(options.url, os.environ, interactive=True, fresh=True)
         if answer.credential is None and members is not None:
