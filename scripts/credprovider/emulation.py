@@ -130,7 +130,7 @@ def _wine32(root: Path, scratch: Path, environ: dict[str, str]) -> _Made:
     """wine32 in an i386 system of its own: beside an amd64 one its packages rarely fit."""
     mmdebstrap, unshare = _tool("mmdebstrap", "mmdebstrap"), _tool("unshare", "util-linux")
     _tool("arch-test", "arch-test")
-    if os.geteuid() != 0:
+    if sys.platform == "win32" or os.geteuid() != 0:
         raise Lacking("root, for a chroot with wine32")
     system = scratch / "i386"
     options = ["-q", "--architectures=i386", "--variant=essential", "--include=wine32"]
