@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from credprovider import windows as wine
-from credprovider.emulation import Lacking
 
 from artifacts_keyring import windows
 from tests.conftest import ROOT
@@ -113,6 +111,9 @@ def test_a_provider_of_a_client_on_a_console_has_its_window_and_code_page(tmp_pa
     import fcntl
     import pty
     import termios
+
+    from credprovider import windows as wine
+    from credprovider.emulation import Lacking
 
     screen, keyboard = pty.openpty()
     try:
