@@ -90,7 +90,9 @@ def test_the_real_provider_says_the_same(url: str, environ: dict[str, str], tree
     assert feed is not None and feed.url == url
     # Nothing listens there: what the environment does not declare, the provider cannot find out.
     base = {**azure.provider.BARE, **azure.provider.at_home(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:9"}
-    assert declared.find(feed, environ, pytest.fail) == azure.look_up(url, tree, {**base, **environ}).credential
+    lines: list[str] = []
+    assert declared.find(feed, environ, lines.append) == azure.look_up(url, tree, {**base, **environ}).credential
+    assert bool(lines) is (environ == {PREFIX: ORGANISATION})  # which lacks its token
 
 
 @pytest.mark.parametrize("field", ["clientId", "clientid"])
