@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
 import pytest
-from uv import find_uv_bin
+from credprovider import installing
 
 from tests import interpreters
 from tests.azure import AzureWorld
@@ -27,16 +26,11 @@ DECLARED = "ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS"
 
 
 @pytest.fixture(params=["3.9", interpreters.NEWEST])
-def lowest(request: pytest.FixtureRequest, wheel: Callable[[str], Path], tmp_path: Path) -> Iterator[Path]:
+def lowest(request: pytest.FixtureRequest, wheel: Callable[[str], Path], tmp_path: Path) -> Path:
     """The programs of an environment with the wheel and the lowest dependencies that it allows."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    uv = [find_uv_bin(), "--quiet"]
-    place = tmp_path / "venv"
-    subprocess.run([*uv, "venv", "--python", interpreters.need(request.param), str(place)], check=True)
-    bounds = [*project["dependencies"], str(wheel("linux-x64"))]
-    command = [*uv, "pip", "install", "--python", str(place / "bin" / "python"), "--resolution", "lowest-direct"]
-    subprocess.run([*command, *bounds], check=True)
-    yield place / "bin"
+    bounds = ["--resolution", "lowest-direct", *project["dependencies"], wheel("linux-x64")]
+    return installing.environment(interpreters.need(request.param), tmp_path / "venv", *bounds).parent
 
 
 def test_the_lowest_dependencies_answer(lowest: Path, tmp_path: Path) -> None:
