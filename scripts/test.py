@@ -40,24 +40,28 @@ def main() -> int:
 
 def on_windows(arguments: list[str]) -> int:
     """pytest's exit code on a Windows Python, whose pip installs from what was downloaded here."""
-    from credprovider import cache, pin, sources, windows
+    from credprovider import cache, pin, reproducing, sources, windows
 
     lock = pin.load(environment.ROOT / pin.LOCK_NAME)
     for target in lock.targets.values():
         sources.obtain(lock, target, sources.Settings.from_environ(os.environ), print)
     with tempfile.TemporaryDirectory(prefix="windows-") as name, windows.machine(Path(name), print) as system:
+        # Without git, which is not there; and nothing is written into the tree from there.
+        tree = reproducing.copy_tree(environment.ROOT, Path(name, "tree"))
         (Path(name) / "temp").mkdir()
         environ = {
             **dict.fromkeys(("TEMP", "TMP"), windows.path(Path(name, "temp"))),
             cache.CACHE_VARIABLE: windows.path(cache.locate(os.environ).root),
             "CI": "true",
             "PYTHONUTF8": "1",
+            "PYTHONUNBUFFERED": "1",
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": windows.path(system.wheels),
             "UV_OFFLINE": "1",
+            "WINEPATH": rf"{windows.HOME};{windows.HOME}\Lib\site-packages\bin",  # uv.exe lies there
         }
         words = ["python.exe", "-m", "pytest", *arguments]
-        with system.start(words, environ, environment.ROOT, subprocess.STDOUT) as process:
+        with system.start(words, environ, tree, subprocess.STDOUT) as process:
             clock = threading.Timer(WINDOWS_SECONDS, process.kill)
             clock.start()
             for line in process.stdout or ():
