@@ -30,6 +30,7 @@ os.environ.setdefault("UV_SYSTEM_CERTS", "true")
 ACCEPTED_SKIPS = (
     "this machine runs arm64 programs through qemu's binfmt handler",
     "linux-arm64: Debian, whose servers have arm64 packages, too",
+    "consoles are Windows' own",  # scripts/test.py --windows
 )
 CLIENT_ROW = "client"  # the property that a row of the table of clients is recorded under
 # What nohup, or a shell in the background, ignores, all children would ignore: none could be interrupted by a test.

@@ -19,7 +19,7 @@ BASE = "localhost/base"
 IMAGE = "localhost/manylinux"
 CERTIFICATES = "/etc/ssl/certs"
 BUNDLE = f"{CERTIFICATES}/ca-certificates.crt"
-TOOLS = ("podman", "runc", "mmdebstrap")
+TOOLS = ("podman", "runc")
 
 _CONTAINERFILE = f"""FROM {BASE}
 RUN python3 -m venv /opt/python/cp39-cp39 && /opt/python/cp39-cp39/bin/pip install -q 'build[uv]>=1.2'

@@ -16,7 +16,7 @@ from credprovider import sources, targets
 from credprovider.pin import Pin
 from credprovider.reproducing import copy_tree
 
-from tests import podman
+from tests import debian, podman
 from tests.conftest import ROOT
 
 if sys.version_info >= (3, 11):
@@ -33,8 +33,7 @@ pytest.importorskip("cibuildwheel", reason="cibuildwheel needs Python 3.11")
 @pytest.fixture(scope="module")
 def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Variables that make cibuildwheel use podman and our image."""
-    lacking = podman.missing()
-    if lacking:
+    if lacking := [*podman.missing(), *debian.missing()]:
         pytest.skip(f"cibuildwheel's Linux build needs {', '.join(lacking)}")
     folder = tmp_path_factory.mktemp("podman")
     with podman.store(folder) as variables:
