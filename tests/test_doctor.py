@@ -549,3 +549,23 @@ def test_poetry_and_twine_with_passwords_of_their_own(desk: Desk) -> None:
         assert f"{variable} has a password" in desk.run(desk.feed.url, **{variable: SECRET}).stdout.splitlines()[-1]
         off = desk.run(desk.feed.url, POETRY_KEYRING_ENABLED="false").stdout.splitlines()[-1]
         assert "POETRY_KEYRING_ENABLED" in off
+
+
+def test_an_older_pip_runs_keyring_only_for_a_user(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from artifacts_keyring import feeds
+    from artifacts_keyring.cli import clients
+
+    outside = desk.folder / "outside"
+    outside.mkdir()
+    (outside / "keyring").symlink_to(desk.programs / "keyring")
+    environ = {**desk.environ, "PATH": f"{outside}:/usr/bin:/bin"}
+    feed = feeds.parse(desk.feed.url, environ)
+    told = {"keyring-provider": clients.Setting("subprocess", "PIP_KEYRING_PROVIDER")}
+    for version, url, asks in (
+        ((26, 1), desk.feed.url, False),
+        ((26, 1), desk.feed.with_user("me"), True),
+        ((26, 2), desk.feed.url, True),
+    ):
+        monkeypatch.setattr(clients, "_version", lambda version=version: version)
+        check = clients.pip({**told, "index-url": clients.Setting(url, "PIP_INDEX_URL")}, feed, environ)
+        assert check.ok is asks and ("PIP_INDEX_URL" in check.step) is not asks

@@ -102,8 +102,8 @@ def _entries(text: str) -> Iterator[tuple[tuple[int, int], str, Setting]]:
         yield last
 
 
-def pip(settings: Mapping[str, Setting], environ: Mapping[str, str]) -> Check:
-    """Whether pip asks keyring, as its network/auth.py decides it (read and tried with pip 26.3)."""
+def pip(settings: Mapping[str, Setting], feed: Optional[Feed], environ: Mapping[str, str]) -> Check:
+    """Whether pip asks keyring, as its network/auth.py decides it (docs/clients.md)."""
     provider = settings.get("keyring-provider", Setting("auto", "its default"))
     silent = settings.get("no-input", Setting("", ""))
     said = f"keyring-provider is {provider.value} ({provider.where})"
@@ -120,17 +120,34 @@ def pip(settings: Mapping[str, Setting], environ: Mapping[str, str]) -> Check:
         seen = f"{program} is without this backend" if program else f"there is none outside {keyrings.scripts()}"
         step = f"{provider.where} makes pip run a keyring of another environment, and {seen}: set it to import"
         return Check("pip", False, f"{said}; {seen}", step)
+    nameless = [where for where, url in _indexes(settings, feed, environ) if not userinfo(url)[0]]
+    if nameless and _version() < (26, 2):
+        step = f"this pip runs keyring only for a URL with a user: write https://ANY@… in {nameless[0]}, or upgrade pip"
+        return Check("pip", False, f"{said}; {nameless[0]} names no user", step)
     return Check("pip", True, f"{said}: runs {program}; before pip 26.2 only with a user in the URL")
 
 
-def pip_rivals(settings: Mapping[str, Setting], feed: Feed, environ: Mapping[str, str]) -> Iterator[Rival]:
-    """The index URLs of pip that mean *feed* and carry a password."""
+def _version() -> tuple[int, ...]:
+    from importlib.metadata import version
+
+    return tuple(int(part) for part in version("pip").split(".")[:2] if part.isdecimal())
+
+
+def _indexes(
+    settings: Mapping[str, Setting], feed: Optional[Feed], environ: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """(variable or file, URL) of each index of pip that means *feed*."""
     for key in ("index-url", "extra-index-url"):
         setting = settings.get(key, Setting("", ""))
-        for url in setting.value.split():
-            user, password = userinfo(url)
-            if password and same(url, feed, environ):
-                yield Rival("pip", setting.where, Credential(user or "", password))
+        yield from ((setting.where, url) for url in setting.value.split() if same(url, feed, environ))
+
+
+def pip_rivals(settings: Mapping[str, Setting], feed: Feed, environ: Mapping[str, str]) -> Iterator[Rival]:
+    """The passwords in index URLs of pip that mean *feed*."""
+    for where, url in _indexes(settings, feed, environ):
+        user, password = userinfo(url)
+        if password:
+            yield Rival("pip", where, Credential(user or "", password))
 
 
 # --- what others keep

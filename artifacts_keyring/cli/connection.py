@@ -52,7 +52,7 @@ class _Attempt:
     def _trace(self, event: str, facts: Mapping[str, Any]) -> None:
         what, _, outcome = event.rpartition(".")
         name = self._named(what)
-        if name != self.now and outcome == "started":
+        if outcome == "started" and (name != self.now or not self.steps):
             self.now, self._begin = name, time.monotonic()
         if outcome == "complete" and what.endswith(_ENDS):
             self.steps.append((name, self.elapsed()))

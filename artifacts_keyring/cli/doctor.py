@@ -69,7 +69,7 @@ def _clients(environ: Mapping[str, str], feed: Optional[Feed], judge: Optional[c
     except OSError as error:
         yield clients.no_pip(str(error))
     else:
-        yield clients.pip(settings, environ)
+        yield clients.pip(settings, feed, environ)
         rivals += clients.pip_rivals(settings, feed, environ) if feed is not None else ()
     yield from uv.examine(told, feed, environ)
     if feed is not None:

@@ -1,4 +1,4 @@
-"""What uv would do with a feed here: its variables, uv.toml, pyproject.toml (tried with uv 0.13)."""
+"""What uv would do with a feed here: its variables, uv.toml, pyproject.toml (docs/clients.md)."""
 
 from __future__ import annotations
 
