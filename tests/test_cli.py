@@ -278,3 +278,14 @@ def test_a_proxy_is_listed_once_where_names_are_case_blind() -> None:
     assert checks["proxy variables"].detail == "HTTPS_PROXY=p"
     both = {"HTTPS_PROXY": "p", "https_proxy": "q"}
     assert next(installation.surroundings(both)).detail == "HTTPS_PROXY=p, https_proxy=q"
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii:strict"])
+@pytest.mark.parametrize("command", [["logout"], ["doctor"]])
+def test_a_path_that_the_console_cannot_show_is_no_traceback(tmp_path: Path, encoding: str, command: list[str]) -> None:
+    home = tmp_path / "漢"
+    environ = {"PATH": "/usr/bin:/bin", "HOME": str(home), "PYTHONIOENCODING": encoding, PATH_VARIABLE: str(home)}
+    words = [sys.executable, "-m", "artifacts_keyring", *command]
+    done = subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr and f"{tmp_path}/?" in done.stdout, done
