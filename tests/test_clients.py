@@ -70,9 +70,9 @@ MOST_LOOK_UPS: Mapping[str, tuple[int, ...]] = {
     "pip subprocess": (1, 0, 4, 2, 1, 1, 1, 2),
     "pip < 26.2 import": (1, 0, 4, 2, 1, 1, 1, 2),
     "pip < 26.2 subprocess": (1, 0, 4, 2, 1, 1, 1, 2),
-    "uv, user in the URL": (1, 2, 2, 2, 1, 1, 1, 2),
-    "uv, authenticate always": (1, 2, 4, 2, 1, 1, 1, 2),
-    "poetry": (5, 7, 9, 9, 11, 5, 5, 4),
+    "uv, user in the URL": (1, 1, 2, 2, 1, 1, 1, 2),
+    "uv, authenticate always": (1, 1, 4, 2, 1, 1, 1, 2),
+    "poetry": (5, 5, 9, 9, 11, 5, 5, 4),
     "pdm": (1, 0, 24, 2, 1, 1, 1, 6),
     "uv publish": (1, 1, 1, 1, 4),
     "twine": (2, 2, 2, 2, 1),
@@ -90,8 +90,6 @@ FAILURES: Mapping[tuple[str, str], str] = {
     # Without --no-input pip asks for a user name, whether somebody is there or not.
     ("pip", "nobody to ask"): "User for pkgs.dev.azure.com: ERROR: Exception:",
     ("pip subprocess", "nobody to ask"): "ERROR: No matching distribution found for package0",
-    # uv insists on a credential where there is none to be had.
-    ("uv, authenticate always", "public"): "Missing credentials for: https://pkgs.dev.azure.com/org/",
     # Downloads have addresses outside the index that was configured: uv takes any credential of their host.
     ("uv, user in the URL", "two organisations"): "401 Unauthorized",
     ("uv, authenticate always", "two organisations"): "401 Unauthorized",
@@ -207,8 +205,8 @@ def check_effort(client: Client, scenario: Scenario, result: Result) -> None:
     most = MOST_LOOK_UPS[client.name][own.index((client, scenario))]
     processes = {look_up.process for look_up in result.run.look_ups}
     assert len(result.run.look_ups) <= most
-    # For an upload to a public feed the provider is asked at the organisation's address, too.
-    runs = 2 if scenario.revoked or (scenario.public and client.uploads) else scenario.feeds
+    # For a public feed the provider is asked at the organisation's address, too.
+    runs = 2 if scenario.revoked or scenario.public else scenario.feeds
     assert result.run.provider_runs <= runs * len(processes)
     if scenario.declared:
         assert result.run.provider_runs == 0
