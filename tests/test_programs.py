@@ -72,7 +72,11 @@ def test_windows_programs_have_an_extension(tmp_path: Path, environ: dict[str, s
 
 @pytest.mark.parametrize(
     ("variable", "folder"),
-    [("DOTNET_ROOT", ""), ("HOME", ".dotnet"), ("USERPROFILE", ".dotnet"), ("ProgramFiles", "dotnet")],
+    [
+        ("DOTNET_ROOT", ""),
+        ("USERPROFILE" if sys.platform == "win32" else "HOME", ".dotnet"),
+        ("ProgramFiles", "dotnet"),
+    ],
 )
 def test_no_variable_leads_to_a_dotnet_of_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, folder: str

@@ -311,7 +311,7 @@ def _deleted(desk: Desk, stack: contextlib.ExitStack) -> Broken:
 
 @breaks("provider changed")
 def _changed(desk: Desk, stack: contextlib.ExitStack) -> Broken:
-    path = desk.package / "bin" / "LICENSE"
+    path = desk.package / "bin" / "legal" / "LICENSE"
     content = path.read_bytes()
     path.write_bytes(b"changed")
     stack.callback(path.write_bytes, content)

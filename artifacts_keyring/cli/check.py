@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Optional
+
+from ..child import Child, Output
 
 PATIENCE = 30  # seconds for a program that only has to say something about itself
 _ADVICE = re.compile(r" with `[^`]* doctor\b[^`]*`")
@@ -28,18 +30,11 @@ def plain(line: str) -> str:
     return _ADVICE.sub("", line)
 
 
-def ask(command: Sequence[str], environ: Mapping[str, str]) -> Optional[subprocess.CompletedProcess[str]]:
+def ask(command: Sequence[str], environ: Mapping[str, str]) -> Optional[Output]:
     """What a program says; None where it cannot be started or takes longer than PATIENCE."""
     try:
-        return subprocess.run(
-            list(command),
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PATIENCE,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        with Child(command, environ) as running:
+            said = running.wait(time.monotonic() + PATIENCE)
+    except OSError:
         return None
+    return None if said.code is None else said

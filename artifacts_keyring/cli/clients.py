@@ -63,10 +63,10 @@ def same(url: str, feed: Optional[Feed], environ: Mapping[str, str]) -> bool:
 def pip_settings(environ: Mapping[str, str]) -> dict[str, Setting]:
     """What pip's files and variables say to `pip install`. Raises OSError, with one line, where pip does not say."""
     done = ask([sys.executable, "-c", _PIP, "config", "debug"], environ)
-    if done is None or done.returncode:
+    if done is None or done.code:
         lines = done.stderr.strip().splitlines() if done is not None else []
         raise OSError(lines[-1] if lines else "it does not answer")
-    entries = sorted(_entries(done.stdout), key=lambda entry: entry[0])
+    entries = sorted(_entries(done.stdout.decode(errors="replace")), key=lambda entry: entry[0])
     settings = {key: setting for _, key, setting in entries if setting.value.strip()}
     for name in sorted(environ):
         if name.startswith("PIP_") and environ[name]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from ctypes import CDLL
 from pathlib import Path
 
 from .. import __version__, caches, dotnet, layout, log, provider, trust
+from ..child import Child
 from ..variables import CREDENTIALPROVIDER_PATH, EXTERNAL_ENDPOINTS, VARIABLES
 from .check import PATIENCE, Check, plain
 
@@ -47,31 +48,26 @@ def provider_at_work(environ: Mapping[str, str]) -> Iterator[Check]:
 def _runs(program: provider.Program, environ: Mapping[str, str]) -> Check:
     # Not `-h`: it never ends where TERM is not set. A declared credential needs no network either.
     name, query = "provider runs", provider.Query(_NOWHERE)
+    command = provider.command_line(program, query, can_show_dialog=False)
     try:
-        done = subprocess.run(
-            provider.command_line(program, query, can_show_dialog=False),
-            env={**provider.child_environ(environ), EXTERNAL_ENDPOINTS[0]: _DECLARED},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        with Child(command, {**provider.child_environ(environ), EXTERNAL_ENDPOINTS[0]: _DECLARED}) as running:
+            done = running.wait(time.monotonic() + PATIENCE)
+    except OSError as error:
+        return Check(name, False, str(error), plain(provider.not_started(program, error)))
+    if done.code is None:
         return Check(
             name, False, f"no end within {PATIENCE} s", f"{program.path} does not end: end what keeps it waiting"
         )
-    except OSError as error:
-        return Check(name, False, str(error), plain(provider.not_started(program, error)))
-    version = re.search(rb"Command-line v(\d[\w.]*)", done.stderr)
+    version = re.search(r"Command-line v(\d[\w.]*)", done.stderr)
     if version and b"doctor" in done.stdout:
-        return Check(name, True, f"version {version[1].decode()}")
+        return Check(name, True, f"version {version[1]}")
     # Never its stdout, which is where a password is; nor a stderr that repeats one.
-    said = log.without_answer(done.stderr.decode(errors="replace"), done.stdout).strip()
+    said = log.without_answer(done.stderr, done.stdout).strip()
     words = said.splitlines()[0] if said else "it said nothing on stderr"
-    step = plain(str(provider.died(done.returncode, said, environ)))
-    if done.returncode in (0, 2):
+    step = plain(str(provider.died(done.code, said, environ)))
+    if done.code in (0, 2):
         step = f"{program.path} gives no credential that is declared: reinstall artifacts-keyring"
-    return Check(name, False, f"exit code {done.returncode}: {words}", step)
+    return Check(name, False, f"exit code {done.code}: {words}", step)
 
 
 def integrity(environ: Mapping[str, str]) -> Check:

@@ -87,4 +87,4 @@ def on_path(environ: Mapping[str, str]) -> Check:
 def has_ours(program: Path, environ: Mapping[str, str]) -> bool:
     """Whether another environment's keyring says that it has this backend."""
     done = ask([str(program), "--list-backends"], environ)
-    return done is not None and _OURS in done.stdout
+    return done is not None and _OURS.encode() in done.stdout
