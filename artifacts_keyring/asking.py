@@ -12,7 +12,17 @@ from . import caches, console, declared, feeds, locking, log, provider, reasons
 from .credential import Credential
 from .feeds import Feed
 from .provider import ProviderError, Query, Reply, Run
-from .variables import ACCESS_TOKEN, DECLARING, EXTERNAL_ENDPOINTS, TIMEOUT, Environment, device_flow, seconds
+from .variables import (
+    ACCESS_TOKEN,
+    DECLARING,
+    EXTERNAL_ENDPOINTS,
+    TIMEOUT,
+    TOKEN_COMMAND,
+    Environment,
+    device_flow,
+    in_force,
+    seconds,
+)
 
 if TYPE_CHECKING:
     from .probe import Probe, Status
@@ -47,6 +57,12 @@ class _Session(NamedTuple):
         """The same look-up of another feed."""
         return self._replace(feed=feed, found=declared.look(feed, self.environ), page="")
 
+    @property
+    def commanded(self) -> bool:
+        """Whether it is a command of the user's that is asked, and not the provider."""
+        declares = self.found.best is not None and self.found.best.credential is not None
+        return not declares and bool(in_force(self.environ, (TOKEN_COMMAND,)))
+
     def left(self) -> float:
         """Seconds until the deadline."""
         return max(0.0, self.deadline - time.monotonic())
@@ -62,7 +78,8 @@ def ask(feed: Feed, environ: Mapping[str, str], interactive: Optional[bool], pag
     interactive: whether a person may be asked; None: where one would see it. page: see feeds.page.
     """
     known = Environment(environ)
-    known.update(declared.for_provider(feed, environ))
+    if not in_force(environ, (TOKEN_COMMAND,)):  # no provider is started then
+        known.update(declared.for_provider(feed, environ))
     session = _Session(feed, known, time.monotonic() + timeout(environ), declared.look(feed, environ), page)
     try:
         return _ask(session, interactive)
@@ -141,12 +158,16 @@ def _start(session: _Session, stack: contextlib.ExitStack) -> _Answering:
     best, query = session.found.best, session.query()
     if best is not None and best.credential is not None:
         return _Settled(Reply(best.credential))
-    if best is None and declared.by_environ(session.environ):
+    if best is None and declared.by_environ(session.environ) and not session.commanded:
         # It would compare texts, and hand out what is meant for a neighbour, or is no token.
         return _Settled(Reply(None))
     try:
-        program = provider.locate(session.environ)
         show = stack.enter_context(provider.screen(session.environ, query))
+        if session.commanded:
+            from . import token_command
+
+            return stack.enter_context(token_command.start(session.feed, query.timeout, session.environ, show))
+        program = provider.locate(session.environ)
         return stack.enter_context(provider.start(program, query, session.environ, show))
     except ProviderError as error:
         return _Settled(error)
@@ -200,6 +221,8 @@ def _of_public(session: _Session, answering: _Answering, interactive: Optional[b
 
 def _may_know(session: _Session) -> bool:
     """Whether anything can be at hand: if not, a public feed costs nothing more."""
+    if session.commanded:
+        return True
     if session.found.best is not None or declared.by_environ(session.environ):
         return session.found.best is not None
     return any(os.path.exists(cache.path) for cache in caches.locate(session.environ))  # noqa: PTH110
@@ -237,6 +260,8 @@ def _checked(session: _Session, probe: Probe, reply: Reply, status: Optional[Sta
     refusal = _refused(session, probe, reply.credential)
     if not refusal:
         return reply
+    if session.commanded:
+        raise _commanded_in_vain(session, reply.reason, refusal)
     if session.found.best is not None:
         raise _declared_in_vain(session, session.found.best, refusal)
     renewed = provider.run(provider.locate(session.environ), session.query(retry=True), session.environ)
@@ -259,6 +284,15 @@ def _declared_in_vain(session: _Session, best: declared.Declared, code: int) -> 
         what, step = "", "declare one that is valid and may read packages, or ask for access to the feed"
     return NoCredential(
         f"the token {what}declared in {best.name} is refused ({code}) by {session.feed.index_url}: {step}",
+        this_feed_only=True,
+    )
+
+
+def _commanded_in_vain(session: _Session, said: str, code: int) -> NoCredential:
+    last = f"; its last line: {said}" if said else ""
+    return NoCredential(
+        f"the token of the command in {TOKEN_COMMAND} is refused ({code}) by {session.feed.index_url}{last}: "
+        "have it print one that is valid and may read packages, or ask for access to the feed",
         this_feed_only=True,
     )
 

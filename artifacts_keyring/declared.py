@@ -7,13 +7,14 @@ from typing import Callable, NamedTuple, Optional
 
 from . import feeds, flaws
 from .credential import Credential
-from .feeds import SHARED_HOSTS, Address, Feed
+from .feeds import ORGANISATION_HOSTS, SHARED_HOSTS, Address, Feed
 from .variables import (
     ACCESS_TOKEN,
     DECLARING,
     EXTERNAL_ENDPOINTS,
     HOSTS_OF_PROVIDER,
     IDENTITIES,
+    PIPELINE,
     PREFIXES,
     in_force,
     value,
@@ -71,10 +72,13 @@ def look(feed: Feed, environ: Mapping[str, str]) -> Finding:
     A fault is one line that names the variable, without anything secret. What cannot be placed may be for any feed.
     """
     lines: list[str] = []
-    everything = _all(environ, lines.append)
-    feed = _placed(feed, everything)
-    best = _meant(feed, [one for one in everything if not one.fault])
-    broken = _meant(feed, [one for one in everything if one.fault], several=True)
+    explicit, pipeline = _all(environ, lines.append), _pipeline(environ)
+    feed = _placed(feed, [*explicit, *pipeline])
+    best = _meant(feed, [one for one in explicit if not one.fault])
+    broken = _meant(feed, [one for one in explicit if one.fault], several=True)
+    if best is None and not _possible(feed, [one for one in explicit if not one.fault]):
+        best = _meant(feed, [one for one in pipeline if not one.fault])
+        broken = broken or _meant(feed, [one for one in pipeline if one.fault])
     if broken is not None and (best is None or len(broken.scope.path) > len(best.scope.path)):
         lines.insert(0, broken.fault)
     if best is None and not lines:
@@ -98,7 +102,7 @@ def candidates(feed: Feed, environ: Mapping[str, str]) -> list[Credential]:
     """Where `find` cannot tell: the credentials of which any may be meant for *feed*, by an id. Else none."""
     if not feed.url or look(feed, environ).best is not None:
         return []
-    usable = [one for one in _all(environ, _ignore) if not one.fault]
+    usable = [one for one in (*_all(environ, _ignore), *_pipeline(environ)) if not one.fault]
     return [one.credential for one in _possible(feed, usable) if one.credential is not None]
 
 
@@ -293,6 +297,33 @@ def _prefixes(environ: Mapping[str, str], warn: Warn) -> Iterator[Declared]:
             warn(f"{name}: entry {number} {flaw or 'is no URL: write https://… and separate entries by ;'}")
         else:
             yield Declared(scope, None if fault else Credential(DEFAULT_USERNAME, token), {}, holder, fault)
+
+
+def _pipeline(environ: Mapping[str, str]) -> list[Declared]:
+    """The token of a job of Azure Pipelines, for its organisation in both spellings of its hosts."""
+    name, token = PIPELINE[0], flaws.bare(environ.get(PIPELINE[0], ""))
+    organisation = _of_collection(environ.get(PIPELINE[1], "").strip()) if token else ""
+    if not organisation:
+        return []
+    flaw = flaws.of_value(token)
+    fault = f"{name} {flaw}" if flaw else ""
+    known = None if fault else Credential(DEFAULT_USERNAME, token)
+    places = ((SHARED_HOSTS[0], (organisation,)), (organisation + ORGANISATION_HOSTS[0], ()))
+    return [Declared(Scope("https", host, None, path, "host"), known, {}, name, fault) for host, path in places]
+
+
+def _of_collection(uri: str) -> str:
+    """The organisation of https://dev.azure.com/ORG/ or https://ORG.visualstudio.com/, in lower case; "" for none."""
+    address = feeds.split(uri) if "://" in uri else None
+    place = feeds.locate(address) if address is not None else None
+    if address is None or place is None or address[:1] + address[2:3] != ("https", None):
+        return ""
+    if address.host == "dev.azure.com":
+        name = "".join(place.scope) if len(place.scope) == 1 else ""
+    else:
+        name, _, rest = address.host.partition(".")
+        name = name if rest == "visualstudio.com" else ""
+    return name.lower() if "." not in name else ""
 
 
 def _token(environ: Mapping[str, str], prefixes: str) -> tuple[str, str, str]:

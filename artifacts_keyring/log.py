@@ -33,6 +33,7 @@ _RULES = (
 # Words of an answer that is none; the names of its fields are no secret.
 _WORDS = re.compile(r"""[^\s\\"'{}()<>\[\],;:=]{4,}""")
 _FIELDS = {"Username", "Password"}
+_SHORTEST = 4  # letters of what may be a secret
 _MOST_OBJECTS = 64
 _FAR = 1 << 30  # bytes
 _TRIES, _PAUSE = 500, 0.005  # for the log's lock; then a line that may be lost is better than a client that waits
@@ -72,7 +73,9 @@ def without_answer(stderr: str, stdout: bytes) -> str:
         return redact(stderr, [values[0]["Password"]])
     said = " ".join((text, *(one for value in values for one in _texts(value))))
     words = {one for word in _WORDS.findall(said) for one in _spellings(word)} - _FIELDS
-    return _WORDS.sub(lambda match: HIDDEN if match[0] in words else match[0], redact(stderr, _texts(values)))
+    whole = text.strip()
+    secrets = [*_texts(values), whole if len(whole) >= _SHORTEST else ""]
+    return _WORDS.sub(lambda match: HIDDEN if match[0] in words else match[0], redact(stderr, secrets))
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:

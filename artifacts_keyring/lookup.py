@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional
 from . import feeds
 from .credential import Credential
 from .memory import CAPACITY, FAILED_FOR, Memory
-from .variables import DECLARING, in_force
+from .variables import DECLARING, TOKEN_COMMAND, in_force
 
 # What this process knows; one for all backends and threads of it.
 MEMORY = Memory()
@@ -20,7 +20,7 @@ class LookupFailed(Exception):
 
 
 class Answer(NamedTuple):
-    """What a look-up found and where: "foreign", "declared", "memory", "public" or "provider"."""
+    """What a look-up found and where: "foreign", "declared", "memory", "public", "command" or "provider"."""
 
     credential: Optional[Credential]
     source: str
@@ -161,7 +161,7 @@ def _ask(feed: feeds.Feed, environ: Mapping[str, str], interactive: Optional[boo
         MEMORY.failed((*_whole(feed), page))
         return Answer(None, "public")
     MEMORY.found(_organisation(feed), credential)
-    return Answer(credential, "provider")
+    return Answer(credential, "command" if in_force(environ, (TOKEN_COMMAND,)) else "provider")
 
 
 _SAID: dict[str, float] = {}

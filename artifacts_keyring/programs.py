@@ -1,4 +1,4 @@
-"""Find a program by its name: in the absolute entries of PATH, and nowhere else.
+"""Find a program by its name: in the absolute entries of PATH, and nowhere else; or where an absolute path says.
 
 shutil.which and a bare name given to subprocess both look into the current folder, on Windows even unasked. A checkout
 that a client happens to run in must not choose the program that gets to see credentials.
@@ -16,14 +16,17 @@ _EXTENSIONS = ".COM;.EXE;.BAT;.CMD"  # what Windows takes PATHEXT for where it i
 
 
 def find(name: str, environ: Mapping[str, str], platform: str = sys.platform) -> Optional[Path]:
-    """The program *name* that PATH leads to, as an absolute path; None where there is none."""
+    """The program *name* that PATH leads to, as an absolute path, which *name* may be; None where there is none."""
     return next(found(name, environ, platform), None)
 
 
 def found(name: str, environ: Mapping[str, str], platform: str = sys.platform) -> Iterator[Path]:
-    """Every program *name* in the folders of PATH, in their order."""
-    files = _spellings(name, environ) if platform == "win32" else [name]
-    for folder in _folders(environ, platform):
+    """Every program *name* in the folders of PATH, in their order; of an absolute path that one."""
+    path = Path(name)
+    if path.name != name and not path.is_absolute():
+        return  # it would be looked for below the current folder, or one of another drive
+    files = _spellings(path.name, environ) if platform == "win32" else [path.name]
+    for folder in [path.parent] if path.is_absolute() else _folders(environ, platform):
         yield from (path for path in map(folder.joinpath, files) if is_program(path))
 
 

@@ -9,10 +9,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional, Union
 
 from . import access, caches, child, console, dotnet, layout, log, reasons, windows
 from .credential import Credential
@@ -46,11 +46,11 @@ class ProviderError(Exception):
 
 
 class Program(NamedTuple):
-    """How the provider is started: argv prefix, the file itself, its shape."""
+    """How the provider, or what stands in its place, is started: argv prefix, the file itself, its shape."""
 
     command: tuple[str, ...]
     path: Path
-    shape: str  # "self-contained" or "framework-dependent"
+    shape: str  # "self-contained", "framework-dependent" or "token command"
 
 
 class Query(NamedTuple):
@@ -63,7 +63,7 @@ class Query(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """credential None: exit code 2, nothing found; reason then says why (may be empty).
+    """credential None: exit code 2, nothing found; reason then says why (may be empty), else what a command said last.
 
     offline: a network failure was among the reasons.
     """
@@ -79,7 +79,7 @@ def locate(environ: Mapping[str, str]) -> Program:
     Raises ProviderError (missing, not executable, no usable dotnet).
     """
     named = environ.get(CREDENTIALPROVIDER_PATH)
-    path = _file(_expanded(named, environ) if named else BUNDLED)
+    path = _file(expanded(named, environ) if named else BUNDLED)
     if path is None:
         raise ProviderError(_missing(named))
     if path.suffix.lower() == ".dll":
@@ -89,7 +89,8 @@ def locate(environ: Mapping[str, str]) -> Program:
     return Program((str(path),), path, "self-contained")
 
 
-def _expanded(named: str, environ: Mapping[str, str]) -> Path:
+def expanded(named: str, environ: Mapping[str, str]) -> Path:
+    """The path *named*, in which a leading ~ is the user's folder."""
     home = caches.home(environ) if named == "~" or named.startswith(("~/", "~\\")) else None
     return home / named[2:] if home else Path(named)
 
@@ -181,16 +182,18 @@ def child_environ(environ: Mapping[str, str], platform: str = sys.platform) -> d
 class Run:
     """The provider at work on one query; as a context manager it is gone at the end of the block."""
 
+    _who = "the credential provider"
+
     def __init__(self, program: Program, query: Query, environ: Mapping[str, str], show: Callable[[str], None]) -> None:
         self._program, self._query, self._environ = program, query, environ
-        command = command_line(program, query, query.interactive and console.opens_windows(environ))
-        log.write(environ, "run " + " ".join(command))
+        command = self._command()
+        log.write(environ, "run " + (command if isinstance(command, str) else " ".join(command)))
         self._deadline = time.monotonic() + query.timeout
         self._show, self._started = show, threading.Event()
         try:
-            self._child = child.Child(command, child_environ(environ), self._prompt if query.interactive else _hold)
+            self._child = child.Child(command, self._surroundings(), self._prompt if query.interactive else _hold)
         except OSError as error:
-            raise ProviderError(not_started(program, error)) from error
+            raise ProviderError(self._not_started(error)) from error
         self._started.set()
 
     def __enter__(self) -> Run:
@@ -226,22 +229,35 @@ class Run:
             # Not as it comes: only now is it known what must not be shown, and there is nothing to be answered.
             self._show(stderr)
         if output.overflow:
-            raise ProviderError(
-                f"the credential provider wrote more than {child.STDOUT_LIMIT} bytes as its answer: {_CHECK}"
-            )
+            raise ProviderError(f"{self._who} wrote more than {child.STDOUT_LIMIT} bytes as its answer: {_CHECK}")
         if output.code is None:
             raise ProviderError(self._late(stderr))
-        if output.code == 2:
+        return self._read(output.code, output.stdout, stderr)
+
+    # What is the provider's own in this; token_command.py has another program.
+
+    def _command(self) -> Union[str, Sequence[str]]:
+        query = self._query
+        return command_line(self._program, query, query.interactive and console.opens_windows(self._environ))
+
+    def _surroundings(self) -> dict[str, str]:
+        return child_environ(self._environ)
+
+    def _not_started(self, error: OSError) -> str:
+        return not_started(self._program, error)
+
+    def _read(self, code: int, stdout: bytes, stderr: str) -> Reply:
+        if code == 2:
             return Reply(None, reasons.login_reason(stderr) or _unkept(self._environ), reasons.offline(stderr))
-        if output.code != 0:
-            raise died(output.code, stderr, self._environ)
-        return Reply(parse(output.stdout))
+        if code != 0:
+            raise died(code, stderr, self._environ)
+        return Reply(parse(stdout))
 
     def _late(self, stderr: str) -> str:
         reason = reasons.login_reason(stderr)
         what = f"no answer for {without_user(self._query.url)} within {self._query.timeout:.3g} s"
         next_step = f"({reason})" if reason else "check network and proxy, or raise ARTIFACTS_KEYRING_TIMEOUT"
-        return f"the credential provider gave {what}: {next_step}"
+        return f"{self._who} gave {what}: {next_step}"
 
 
 def _unkept(environ: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ TIMEOUT = "ARTIFACTS_KEYRING_TIMEOUT"
 LOG_PATH = "ARTIFACTS_KEYRING_LOG_PATH"
 VERBOSITY = "ARTIFACTS_KEYRING_VERBOSITY"
 CREDENTIALPROVIDER_PATH = "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH"
+TOKEN_COMMAND = "ARTIFACTS_KEYRING_TOKEN_COMMAND"  # noqa: S105 (a name)
 
 # The provider's own variables that matter here too, each with its names: the first that is not blank counts
 # (measured). EXTERNAL_ENDPOINTS and IDENTITIES are JSON, PREFIXES and HOSTS_OF_PROVIDER are lists.
@@ -51,6 +52,8 @@ SIGN_IN_FILE = (
     "NUGET_CREDENTIALPROVIDER_MSAL_FILECACHE_LOCATION",
 )
 ENTRA_TOKENS = ("ARTIFACTS_CREDENTIALPROVIDER_RETURN_ENTRA_TOKENS",)
+# A job of Azure Pipelines: its own token, which it has to be given, and the address of its organisation, which it has.
+PIPELINE = ("SYSTEM_ACCESSTOKEN", "SYSTEM_COLLECTIONURI")
 # Where one of these is set, credentials are declared, and the provider never starts an interactive login.
 DECLARING = (*EXTERNAL_ENDPOINTS, *IDENTITIES, *PREFIXES)
 
@@ -71,6 +74,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(LOG_PATH, "", "file that the details of every look-up are appended to, without secrets"),
     Variable(VERBOSITY, "", "lowest level of the provider's messages to show, Debug to Error"),
     Variable(CREDENTIALPROVIDER_PATH, "", "provider to run instead of the bundled one: folder, executable or .dll"),
+    Variable(TOKEN_COMMAND, "", "command, without a shell, that prints a token; run instead of the provider"),
 )
 
 

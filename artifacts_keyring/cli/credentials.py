@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Callable, NamedTuple, Optional
 
 from .. import caches, declared, log, lookup
 from ..credential import Credential
 from ..feeds import Feed
 from ..probe import Status
+from ..provider import ProviderError
+from ..variables import TOKEN_COMMAND, in_force
 from .check import Check, plain
 
 Judge = Callable[[Credential], Status]
@@ -47,6 +49,19 @@ def look_up(url: str, feed: Feed, environ: Mapping[str, str], judge: Judge) -> C
     return Check(name, False, detail, f"{step}: try again later")
 
 
+def command(environ: Mapping[str, str]) -> Iterator[Check]:
+    """Which command would be run for a token; only for who has one."""
+    if in_force(environ, (TOKEN_COMMAND,)):
+        from .. import token_command
+
+        try:
+            program = token_command.locate(environ)
+        except ProviderError as error:
+            yield Check("token command", False, str(error), str(error))
+        else:
+            yield Check("token command", True, f"{log.redact(' '.join(program.command))}, in place of the provider")
+
+
 def declaring(feed: Feed, environ: Mapping[str, str]) -> Optional[str]:
     """The variable that declares a credential for *feed*, in which the provider then has no part; None for none."""
     best = declared.look(feed, environ).best
@@ -61,6 +76,8 @@ def _source(feed: Feed, environ: Mapping[str, str], source: str, begin: float) -
     name = declaring(feed, environ)
     if name is not None or source == "declared":
         return name or "one of several, by the feed's word"
+    if source == "command":
+        return TOKEN_COMMAND
     if source == "provider" and any(_written_since(cache, begin) for cache in caches.locate(environ)):
         return "the earlier sign-in, renewed now"
     return "the provider's token cache"

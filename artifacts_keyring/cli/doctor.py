@@ -24,10 +24,11 @@ def examine(environ: Mapping[str, str], url: Optional[str], feed: Optional[Feed]
 
     What breaks everything stands first, so that of several failed ones the first is what to begin with.
     """
-    declared = feed is not None and credentials.declaring(feed, environ) is not None
+    command = list(credentials.command(environ))
+    declared = bool(command) or (feed is not None and credentials.declaring(feed, environ) is not None)
     installed = [*installation.provider_at_work(environ), installation.integrity(environ)]
     installed += [*installation.libraries(environ), *installation.stores(environ, needed=not declared)]
-    checks = [installation.version(), *installation.surroundings(environ), keyrings.chosen(environ)]
+    checks = [installation.version(), *installation.surroundings(environ), keyrings.chosen(environ), *command]
     if url is None or feed is None:
         checks += [*installed, *_clients(environ, None, None)]
     else:
@@ -51,7 +52,7 @@ def _asked(environ: Mapping[str, str], url: str, feed: Feed, installed: list[Che
             return probe.check(credential, seconds)
 
         look_up = credentials.look_up(url, feed, environ, judge)
-        # The provider has no part in what is declared.
+        # The provider has no part in what is declared, or comes from a command.
         yield from (look_up, *installed) if declared else (*installed, look_up)
         yield from _clients(environ, feed, judge)
 

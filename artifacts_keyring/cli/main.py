@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from .. import __version__
-from ..variables import ENTRA_TOKENS
+from ..variables import ENTRA_TOKENS, TOKEN_COMMAND
 
 OK, FAILED, USAGE = 0, 1, 2
 
@@ -80,6 +80,8 @@ def _login(options: argparse.Namespace) -> int:
         print(f"{feed.index_url} is public: it needs no login")
     elif best is not None:
         print(f"{best.name} declares the credential for {feed.index_url}: there is nothing to sign in")
+    elif answer.source == "command":
+        print(f"{TOKEN_COMMAND} gives the credential for {feed.index_url}: there is nothing to sign in")
     else:
         print(f"logged in to {feed.index_url} (user {answer.credential.username}){_kept(answer.credential.password)}")
     return OK
