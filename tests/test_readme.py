@@ -7,11 +7,14 @@ import re
 import subprocess
 import sys
 from functools import lru_cache
+from pathlib import Path
+from typing import Callable
 from urllib.parse import urlsplit
 
 import pytest
 from credprovider import errors, targets
 
+from artifacts_keyring import layout
 from artifacts_keyring.variables import VARIABLES, Variable
 from tests import readme
 from tests.conftest import ROOT
@@ -28,6 +31,9 @@ TABLE = targets.TARGETS
 SOURCES = [*(ROOT / "artifacts_keyring").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]
 # The provider's names beside what of them is one word or has a bracket: a shape that nothing else in the code has.
 SHAPE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Za-z0-9]+)+|PATH|HOME|CI|DISPLAY|SESSIONNAME|USERPROFILE|LOCALAPPDATA|NETRC")
+
+# What the provider reads.
+PROVIDERS = re.compile(r"(?:ARTIFACTS_CREDENTIALPROVIDER|NUGET_CREDENTIALPROVIDER|VSS_NUGET)_\w+")
 
 # Strings of the code that have the shape of a variable, and why no page tells of them.
 UNTOLD = {
@@ -105,7 +111,17 @@ def test_every_variable_of_the_code_is_told_of() -> None:
 
 
 def test_every_variable_that_is_told_of_is_in_the_code() -> None:
-    assert sorted(told(*readme.PAGES) - strings() - set(OTHERS)) == []
+    named = {name for name in told(*readme.PAGES) if not PROVIDERS.fullmatch(name)}
+    assert sorted(named - strings() - set(OTHERS)) == []
+
+
+def test_the_variables_of_the_provider_are_those_that_it_knows(payload_tree: Callable[[str], Path]) -> None:
+    library = (payload_tree("any") / f"{layout.PROGRAM}.dll").read_bytes()
+    # Its literals are UTF-16, and each has a length before it.
+    texts = (match[0].decode("utf-16-le") for match in re.finditer(rb"(?:[A-Z_]\0){9,}", library))
+    known = {text for text in texts if PROVIDERS.fullmatch(text)}
+    assert len(known) > 30
+    assert sorted(name for name in told("README.md") if PROVIDERS.fullmatch(name)) == sorted(known)
 
 
 def test_what_enters_cibuildwheels_containers_is_told() -> None:
