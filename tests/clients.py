@@ -176,12 +176,12 @@ def pip_install(job: Job, first: str, *others: str, options: Sequence[str] = ())
 
 
 # A build backend that needs the packages of the feeds, and makes nothing itself.
-_BACKEND = """
+BACKEND = """
 import pathlib, shutil
 {imports}
 
-def build_wheel(folder, config_settings=None, metadata_directory=None):
-    return pathlib.Path(shutil.copy("{file}", folder)).name
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    return pathlib.Path(shutil.copy("{file}", wheel_directory)).name
 """
 
 
@@ -192,7 +192,7 @@ def pip_wheel(job: Job, options: Sequence[str]) -> Command:
     backend = f'build-backend = "backend"\nbackend-path = ["."]\nrequires = {list(job.packages)}\n'
     (folder / "pyproject.toml").write_text(f"[build-system]\n{backend}")
     imports = "\n".join(f"import {package}" for package in job.packages)
-    (folder / "backend.py").write_text(_BACKEND.format(imports=imports, file=job.file))
+    (folder / "backend.py").write_text(BACKEND.format(imports=imports, file=job.file))
     words = ["python", "-m", "pip", "wheel", "--no-cache-dir", *options, "--index-url", job.feeds[0].url]
     return Command([*words, "--wheel-dir", str(job.folder / "built"), str(folder)])
 

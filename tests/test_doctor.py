@@ -183,7 +183,10 @@ def test_what_is_said_of_uv_is_what_uv_does(desk: Desk, file: str, index: str, e
         check=False,
     )
     if READS_TOML or not file:
-        assert desk.facts(**told)["uv"]["ok"] is (done.returncode == 0), done.stderr
+        said = desk.facts(**told)["uv"]
+        assert said["ok"] is (done.returncode == 0), done.stderr
+        # What uv does with that is shown in test_readme_runs.py.
+        assert ("no download of a lock file" in str(said["detail"])) is (said["ok"] is True and "always" in file)
     else:
         assert f"{desk.folder / 'uv.toml'} is not looked at: it needs Python 3.11" in desk.run(**told).stdout
 

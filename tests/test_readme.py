@@ -68,6 +68,8 @@ OTHERS = {
     "CIBW_ARCHS": "cibuildwheel",
     "PIP_NO_INPUT": "pip",
     "PIP_KEYRING_PROVIDER": "pip",
+    "PIP_INDEX_URL": "pip",
+    "UV_INDEX_FEED_USERNAME": "uv",
     "POETRY_REPOSITORIES_NAME_URL": "poetry",
 }
 
@@ -151,8 +153,9 @@ def test_links_lead_somewhere(page: str) -> None:
         if parts.scheme:
             assert parts.scheme == "https" and parts.hostname in ("github.com", "learn.microsoft.com"), link
             continue
-        assert not parts.path or (ROOT / parts.path).is_file(), link
-        assert not parts.fragment or parts.fragment in readme.anchors(parts.path or page), link
+        target = ((ROOT / page).parent / parts.path).resolve() if parts.path else ROOT / page
+        assert target.is_file(), link
+        assert not parts.fragment or parts.fragment in readme.anchors(str(target.relative_to(ROOT))), link
 
 
 @pytest.mark.parametrize("page", readme.PAGES)

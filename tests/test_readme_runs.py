@@ -18,17 +18,16 @@ from credprovider.pin import Pin
 from credprovider.reproducing import copy_tree
 from ruamel.yaml import YAML
 
-from tests import interpreters, podman, readme
-from tests.azure import AzureWorld, Feed
+from tests import interpreters, podman, readme, shell
+from tests.azure import AzureWorld
 from tests.azure.feeds import wheel as make_wheel
 from tests.conftest import ROOT
 from tests.readme import Block
+from tests.shell import PLAIN, Desk, bash
 
 pytestmark = [pytest.mark.posix, pytest.mark.provider]
 
 SERVER = "devops.example.com"
-DEADLINE = 300.0  # seconds for one block
-PLAIN = "/usr/bin:/bin"
 BASE = "localhost/readme-base"
 # Of this machine, read-only in a container instead of an image from a registry.
 SYSTEM = tuple(dict.fromkeys(("/usr", podman.CERTIFICATES, sys.base_prefix)))
@@ -47,7 +46,7 @@ RUNNERS = {
     "README.md: pip 1": "test_pip",
     "README.md: uv 0": "tools",
     "README.md: uv 1": "test_uv_with_a_user_in_the_url",
-    "README.md: uv 2": "test_uv_with_an_index_of_the_project",
+    "README.md: uv 2": "test_uv_installs_from_a_lock_file",
     "README.md: uv 3": "test_uv_with_an_index_of_the_project",
     "README.md: twine and hatch 0": "test_twine",
     "README.md: twine and hatch 1": "test_hatch",
@@ -62,7 +61,7 @@ RUNNERS = {
     "README.md: Servers of your own, proxies, certificate authorities 0": "test_a_server_of_ones_own",
     "README.md: Local development 0": "test_a_build_without_network",
 }
-BLOCKS = {block.name: block for page in readme.PAGES for block in readme.blocks(page)}
+BLOCKS = {block.name: block for page in readme.TOP for block in readme.blocks(page)}
 
 
 def block(heading: str, number: int = 0) -> Block:
@@ -78,42 +77,6 @@ class Tools:
     uv: Path  # keyring, artifacts-keyring
     pipx: Path  # poetry, pdm
     environ: Mapping[str, str]  # under which something can be installed from the real index
-
-
-@dataclass(frozen=True)
-class Desk:
-    """A person's place: folder, world with a feed, the variables of a shell there."""
-
-    folder: Path
-    world: AzureWorld
-    feed: Feed
-    environ: dict[str, str]
-
-    def run(self, script: str, more: Mapping[str, str] | None = None, *, code: int = 0) -> str:
-        """What bash says to `script` in this folder."""
-        return bash(script, self.folder, {**self.environ, **(more or {})}, code)
-
-    @property
-    def installed(self) -> bool:
-        """Whether PACKAGE of the feed is installed anywhere below the folder."""
-        return any(self.folder.rglob("package.py"))
-
-
-def bash(script: str, folder: Path, environ: Mapping[str, str], code: int = 0) -> str:
-    """Run `script` with stdin closed; the test fails unless it ends with `code`. Both streams as one text."""
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=folder,
-        env=dict(environ),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
-    assert done.returncode == code, f"{script}\nended with {done.returncode}:\n{done.stdout}"
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -154,23 +117,14 @@ def world() -> Iterator[AzureWorld]:
 @pytest.fixture
 def desk(world: AzureWorld, tools: Tools, tmp_path: Path) -> Desk:
     """A place where nobody has signed in yet."""
-    feed = world.feed("ORG", "FEED")
-    feed.add("PACKAGE")
-    environ = {
-        **world.environ(tmp_path / "home"),
-        "PATH": f"{tools.main}:{tools.uv}:{tools.pipx}:{PLAIN}",
-        "PIP_CONFIG_FILE": os.devnull,
-        "PIP_NO_CACHE_DIR": "1",
-        "PIP_TARGET": str(tmp_path / "desk" / "installed"),
-        "UV_NO_CACHE": "1",
-        "POETRY_VIRTUALENVS_IN_PROJECT": "true",
-        "PDM_CHECK_UPDATE": "false",
-        "ARTIFACTS_KEYRING_LOG_PATH": str(tmp_path / "log"),
-    }
-    (tmp_path / "desk" / "dist").mkdir(parents=True)
+    made = shell.desk(world, tmp_path, tools.main, tools.uv, tools.pipx)
+    made.environ["PIP_TARGET"] = str(made.folder / "installed")
+    made.environ["POETRY_VIRTUALENVS_IN_PROJECT"] = "true"
+    made.environ["PDM_CHECK_UPDATE"] = "false"
+    (made.folder / "dist").mkdir()
     name, content = make_wheel("uploaded", "1.0")
-    (tmp_path / "desk" / "dist" / name).write_bytes(content)
-    return Desk(tmp_path / "desk", world, feed, environ)
+    (made.folder / "dist" / name).write_bytes(content)
+    return made
 
 
 @pytest.fixture
@@ -230,6 +184,33 @@ def test_uv_with_an_index_of_the_project(signed_in: Desk) -> None:
     assert signed_in.installed and "uploaded-1.0-py3-none-any.whl" in signed_in.feed.files
 
 
+LOCKED = """[project]
+name = "shop"
+version = "1"
+requires-python = ">=3.9"
+dependencies = ["PACKAGE"]
+
+[tool.uv]
+package = false
+"""
+
+
+def test_uv_installs_from_a_lock_file(signed_in: Desk) -> None:
+    text = block("uv", 2).text
+    (signed_in.folder / "pyproject.toml").write_text(LOCKED)
+    (signed_in.folder / "uv.toml").write_text(text)
+    signed_in.run(f"uv lock -q --python {sys.executable}")
+    assert "VssSessionToken" not in (signed_in.folder / "uv.lock").read_text()
+    sync = f"uv sync --frozen --reinstall --python {sys.executable}"
+    signed_in.run(sync)
+    assert signed_in.installed
+    (signed_in.folder / "uv.toml").write_text(text.replace("VssSessionToken@", ""))
+    signed_in.run(sync, {"UV_INDEX_FEED_USERNAME": "VssSessionToken"})
+    always = text.replace("VssSessionToken@", "").replace("url", 'authenticate = "always"\nurl')
+    (signed_in.folder / "uv.toml").write_text(always)
+    assert "401 Unauthorized" in signed_in.run(sync, code=2)  # the README's limit
+
+
 def test_twine(signed_in: Desk) -> None:
     signed_in.run(block("twine and hatch", 0).text, {"TWINE_NON_INTERACTIVE": "1"})
     assert "uploaded-1.0-py3-none-any.whl" in signed_in.feed.files
@@ -278,11 +259,6 @@ def test_the_oldest_clients_of_the_readme(desk: Desk, wheel: Callable[[str], Pat
 # CI and servers
 
 
-def provider_runs(desk: Desk) -> int:
-    log = Path(desk.environ["ARTIFACTS_KEYRING_LOG_PATH"])
-    return log.read_text().count("] run ") if log.exists() else 0
-
-
 @pytest.mark.parametrize(("number", "key", "secret"), [
     (0, "script", "$(System.AccessToken)"),
     (1, "run", "${{ secrets.AZURE_ARTIFACTS_TOKEN }}"),
@@ -292,12 +268,12 @@ def test_ci(desk: Desk, number: int, key: str, secret: str) -> None:
     assert secret in step["env"].values()
     env = {name: value.replace(secret, desk.world.token("ORG")) for name, value in step["env"].items()}
     desk.run(step[key], {"CI": "true", **env})
-    assert desk.installed and provider_runs(desk) == 0
+    assert desk.installed and desk.provider_runs == 0
 
 
 def test_ci_anywhere_else(desk: Desk) -> None:
     desk.run(block("In CI", 2).text.replace("TOKEN", desk.world.token("ORG")), {"CI": "true"})
-    assert desk.installed and provider_runs(desk) == 0
+    assert desk.installed and desk.provider_runs == 0
 
 
 def test_a_server_of_ones_own(desk: Desk) -> None:
@@ -305,7 +281,7 @@ def test_a_server_of_ones_own(desk: Desk) -> None:
     desk.run(
         block("Servers of your own, proxies, certificate authorities").text.replace("TOKEN", desk.world.token("tfs"))
     )
-    assert desk.installed and provider_runs(desk) == 0
+    assert desk.installed and desk.provider_runs == 0
 
 
 # A build without network

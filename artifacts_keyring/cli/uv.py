@@ -122,10 +122,12 @@ def _asks(index: Index, provider: Setting, environ: Mapping[str, str]) -> Check:
     if provider.value != "subprocess":
         step = f"uv asks no keyring for {index.where}: set {_PROVIDER}=subprocess ({provider.where}: {provider.value})"
         return Check("uv", False, f"keyring-provider is {provider.value} ({provider.where})", step)
-    if not _user(index, environ) and index.authenticate != "always":
+    user = _user(index, environ)
+    if not user and index.authenticate != "always":
         step = f"uv asks no keyring for a URL without a user: write https://{_USER}@… in {index.where}"
         return Check("uv", False, f"{index.where} names no user", step)
-    return Check("uv", True, f"runs `keyring` for {index.where}")
+    limit = "" if user else f", but for no download of a lock file: that needs https://{_USER}@… there"
+    return Check("uv", True, f"runs `keyring` for {index.where}{limit}")
 
 
 def _variable(index: Index) -> str:
