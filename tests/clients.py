@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import time
 import venv
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 from tests.azure import AzureWorld, Feed
 from tests.azure.feeds import wheel as make_wheel
+from tests.azure.provider import BARE
 
 USER = "VssSessionToken"
 DEADLINE = 120.0  # seconds for one run of a client; a busy machine needs twenty
@@ -74,7 +76,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line below the environment's bin folder, and what it needs in its environment."""
+    """A command line below the environment's folder of programs, and what it needs in its environment."""
 
     words: Sequence[str]
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -121,7 +123,7 @@ def run(client: Client, world: AzureWorld, home: Path, job: Job, more: Mapping[s
     record, log = job.folder / "look-ups", job.folder / "log"
     environ = {
         **world.environ(home),
-        "PATH": f"{job.programs}:{job.keyring}:/usr/bin:/bin",
+        "PATH": os.pathsep.join([str(job.programs), str(job.keyring), BARE["PATH"]]),
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "LOOK_UP_RECORD": str(record),
@@ -146,12 +148,12 @@ def run(client: Client, world: AzureWorld, home: Path, job: Job, more: Mapping[s
 
 
 def _look_ups(record: Path) -> tuple[LookUp, ...]:
-    lines = record.read_text().splitlines() if record.exists() else []
+    lines = record.read_text("utf-8").splitlines() if record.exists() else []
     return tuple(LookUp(**json.loads(line)) for line in lines)
 
 
 def _count(log: Path, pattern: str) -> int:
-    return len(re.findall(pattern, log.read_text())) if log.exists() else 0
+    return len(re.findall(pattern, log.read_text("utf-8"))) if log.exists() else 0
 
 
 # How each client is called
@@ -170,7 +172,7 @@ def _pip(provider: str, user: str = "") -> Callable[[Job], Command]:
 
 def pip_install(job: Job, first: str, *others: str, options: Sequence[str] = ()) -> Command:
     """pip with these indexes."""
-    words = ["python", "-m", "pip", "install", "--no-cache-dir", *options, "--target", str(job.folder / "installed")]
+    words = ["pip", "install", "--no-cache-dir", *options, "--target", str(job.folder / "installed")]
     extra = [word for url in others for word in ("--extra-index-url", url)]
     return Command([*words, "--index-url", first, *extra, *job.packages])
 
@@ -193,7 +195,7 @@ def pip_wheel(job: Job, options: Sequence[str]) -> Command:
     (folder / "pyproject.toml").write_text(f"[build-system]\n{backend}")
     imports = "\n".join(f"import {package}" for package in job.packages)
     (folder / "backend.py").write_text(BACKEND.format(imports=imports, file=job.file))
-    words = ["python", "-m", "pip", "wheel", "--no-cache-dir", *options, "--index-url", job.feeds[0].url]
+    words = ["pip", "wheel", "--no-cache-dir", *options, "--index-url", job.feeds[0].url]
     return Command([*words, "--wheel-dir", str(job.folder / "built"), str(folder)])
 
 
@@ -310,8 +312,8 @@ def environments(clients: Sequence[Client], ours: Path, into: Path) -> dict[str,
 
 
 def _environment(requirement: str, ours: Path, folder: Path) -> Path:
-    venv.create(folder, with_pip=False, symlinks=True)
-    python = folder / "bin" / "python"
+    venv.create(folder, with_pip=False, symlinks=os.name != "nt")
+    python = programs(folder) / "python"
     command = [
         sys.executable,
         "-m",
@@ -327,10 +329,25 @@ def _environment(requirement: str, ours: Path, folder: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{requirement} cannot be installed (code {done.returncode}): {done.stderr}")
-    (site,) = (folder / "lib").glob("python*/site-packages")
-    (site / "_look_up_spy.py").write_text(SPY)
-    (site / "_look_up_spy.pth").write_text("import _look_up_spy\n")
+    (site(folder) / "_look_up_spy.py").write_text(SPY)
+    (site(folder) / "_look_up_spy.pth").write_text("import _look_up_spy\n")
     return folder
+
+
+def programs(environment: Path) -> Path:
+    """The folder of the programs of a virtual environment of this Python."""
+    return _place("scripts", environment)
+
+
+def site(environment: Path) -> Path:
+    """The folder of the packages of a virtual environment of this Python."""
+    return _place("purelib", environment)
+
+
+def _place(kind: str, environment: Path) -> Path:
+    # Named, because Debian's Python has schemes of its own.
+    scheme = "nt" if os.name == "nt" else "posix_prefix"
+    return Path(sysconfig.get_path(kind, scheme, {"base": str(environment)}))
 
 
 def job(folder: Path, feeds: Sequence[Feed], ca_file: Path, environment: Path, keyring: Path) -> Job:
@@ -343,7 +360,7 @@ def job(folder: Path, feeds: Sequence[Feed], ca_file: Path, environment: Path, k
     file = folder / "dist" / name
     file.parent.mkdir()
     file.write_bytes(content)
-    return Job(tuple(feeds), packages, folder, file, ca_file, environment / "bin", keyring / "bin")
+    return Job(tuple(feeds), packages, folder, file, ca_file, programs(environment), programs(keyring))
 
 
 def installed(job: Job) -> set[str]:

@@ -38,8 +38,7 @@ class Scene:
 
     def __init__(self, world: AzureWorld, programs: Path, folder: Path) -> None:
         self.world, self.programs, self.folder, self.home = world, programs, folder, folder / "home"
-        (site,) = programs.parent.glob("lib/python*/site-packages")
-        self.provider = site / LAUNCHER
+        self.provider = clients.site(programs.parent) / LAUNCHER
         self.log = folder / "log"
         self.environ = {
             **world.environ(self.home),
@@ -102,7 +101,7 @@ class Scene:
 def programs(wheel: Path, folder: Path) -> Path:
     """The folder of python, pip and keyring in a new environment with `wheel`; made once for all."""
     (pip,) = [client for client in clients.CLIENTS if client.name == "pip import"]
-    return clients.environments([pip], wheel, folder)[pip.requirement] / "bin"
+    return clients.programs(clients.environments([pip], wheel, folder)[pip.requirement])
 
 
 def ended(client: subprocess.Popen[str], within: float = PATIENT) -> Ended:

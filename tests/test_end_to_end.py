@@ -20,6 +20,7 @@ from credprovider.pin import Pin
 from credprovider.reproducing import copy_tree
 
 from tests import interpreters
+from tests.azure import AzureWorld, empty_home
 from tests.azure.provider import EXE, at_home
 from tests.conftest import NATIVE, ROOT, hatchling_build
 
@@ -95,6 +96,21 @@ def test_a_credential_comes_out_of_keyring(installed: Path, tmp_path: Path) -> N
     environ = {**at_home(tmp_path), "ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS": DECLARED}
     assert run(installed / "keyring", "get", FEED, "someone", environ=environ) == "declared\n"
     assert run(installed / "keyring", "--mode", "creds", "get", FEED, environ=environ) == "someone\ndeclared\n"
+
+
+@pytest.mark.provider
+def test_a_sign_in_by_code_with_the_installed_programs(installed: Path, tmp_path: Path) -> None:
+    with AzureWorld() as world, empty_home(tmp_path) as home:
+        first, second = world.feed("org", "feed"), world.feed("other", "feed")
+        environ = world.environ(home)
+        assert "logged in to" in run(installed / "artifacts-keyring", "login", first.url, environ=environ)
+        token = run(installed / "keyring", "get", first.url, "VssSessionToken", environ=environ)
+        assert world.steps.count("devicecode") == 1 and token.startswith("token-org-")
+        # And by keyring itself, where a person may be asked.
+        asking = {**environ, "ARTIFACTS_KEYRING_NONINTERACTIVE_MODE": "false"}
+        assert run(installed / "keyring", "get", second.url, "me", environ=asking).startswith("token-other-")
+        assert world.steps.count("devicecode") == 2
+        assert run(installed / "artifacts-keyring", "logout", environ=environ).count("removed ") == 2
 
 
 def test_another_platforms_wheel_carries_its_tag_and_tree(

@@ -16,7 +16,7 @@ from tests import test_cli
 from tests.conftest import ROOT
 from tests.test_cli import Desk
 
-pytestmark = [pytest.mark.posix, pytest.mark.provider]
+pytestmark = pytest.mark.provider
 
 desk = test_cli.desk
 NEW, OLD = (
@@ -66,6 +66,7 @@ def test_logout_does_not_promise_what_it_cannot_see(desk: Desk, tmp_path: Path) 
     assert "sign-ins" in done.stderr and "name an absolute path" in done.stderr
 
 
+@pytest.mark.posix
 def test_logout_removes_what_a_link_leads_to(tmp_path: Path) -> None:
     environ = {"HOME": str(tmp_path)}
     sessions, sign_ins = (cache.path for cache in caches.locate(environ, "linux"))

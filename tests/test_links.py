@@ -206,7 +206,7 @@ def uv(*words: str) -> Client:
 @pytest.fixture(scope="module")
 def environment(wheel: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """uv, keyring and the wheel."""
-    return clients.environments([uv()], wheel("linux-x64"), tmp_path_factory.mktemp("uv"))["uv"]
+    return clients.environments([uv()], wheel(NATIVE), tmp_path_factory.mktemp("uv"))["uv"]
 
 
 @pytest.mark.provider

@@ -12,6 +12,8 @@ import pytest
 from tests.azure import AzureWorld
 from tests.scenes import PATIENT, Scene, ended, no_orphans, one_line, programs
 
+pytestmark = [pytest.mark.posix, pytest.mark.provider]
+
 PROCESSES, THREADS = 20, 50
 FEWER = 10  # where each takes several exchanges
 SIGNED_IN = ("ann", "bob", "cat", "dan", "eve")
@@ -22,7 +24,6 @@ import json, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 import keyring
 
-pytestmark = [pytest.mark.posix, pytest.mark.provider]
 urls, crowd = sys.argv[2:], int(sys.argv[1])
 keyring.get_keyring()
 everybody = threading.Barrier(crowd)

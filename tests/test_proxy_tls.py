@@ -12,10 +12,10 @@ import pytest
 
 from artifacts_keyring.probe import Probe
 from tests import servers
-from tests.azure import AzureWorld, Feed
-from tests.conftest import ROOT
+from tests.azure import AzureWorld, Feed, empty_home
+from tests.conftest import NATIVE, ROOT
 
-pytestmark = [pytest.mark.posix, pytest.mark.provider]
+pytestmark = pytest.mark.provider
 
 BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
 
@@ -25,6 +25,7 @@ class Office(NamedTuple):
 
     world: AzureWorld
     feed: Feed
+    home: Path
     environ: dict[str, str]
     proxy_authority: Path
     both: Path
@@ -34,11 +35,15 @@ class Office(NamedTuple):
 def office(tmp_path: Path) -> Iterator[Office]:
     ca = servers.authority(tmp_path)
     both = tmp_path / "both.pem"
-    with AzureWorld() as world, servers.tls_front(ca.server, world.server.server_port) as port:
+    with (
+        AzureWorld() as world,
+        servers.tls_front(ca.server, world.server.server_port) as port,
+        empty_home(tmp_path) as home,
+    ):
         both.write_bytes(ca.pem.read_bytes() + world.ca_file.read_bytes())
-        environ = {name: value for name, value in world.environ(tmp_path / "home").items() if name not in BUNDLES}
+        environ = {name: value for name, value in world.environ(home).items() if name not in BUNDLES}
         environ["HTTPS_PROXY"] = f"https://localhost:{port}"
-        yield Office(world, world.feed("org", "feed"), environ, ca.pem, both)
+        yield Office(world, world.feed("org", "feed"), home, environ, ca.pem, both)
 
 
 @pytest.mark.parametrize("variable", BUNDLES)
@@ -69,8 +74,8 @@ def test_an_authority_that_is_not_named_is_not_trusted(office: Office, missing: 
 def test_a_stale_token_is_renewed_through_such_a_proxy(
     office: Office, payload_tree: Callable[[str], Path], variable: str
 ) -> None:
-    tree = payload_tree("linux-x64")
-    _, stale = office.world.login(office.feed, tree, Path(office.environ["HOME"]))
+    tree = payload_tree(NATIVE)
+    _, stale = office.world.login(office.feed, tree, office.home)
     office.world.revoke(stale)
     environ = {
         **office.environ,

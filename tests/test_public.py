@@ -261,7 +261,7 @@ TWO = [client for client in CLIENTS if client.name in ("pip", "uv, user in the U
 
 @pytest.fixture(scope="module")
 def environments(wheel: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return clients.environments(TWO, wheel("linux-x64"), tmp_path_factory.mktemp("clients"))
+    return clients.environments(TWO, wheel(NATIVE), tmp_path_factory.mktemp("clients"))
 
 
 @pytest.mark.posix

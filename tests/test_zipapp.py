@@ -12,6 +12,7 @@ from typing import Callable
 
 import pytest
 
+from tests import clients
 from tests.azure import AzureWorld
 from tests.declaring import EXTERNAL, entry, listing
 from tests.scenes import Ended, Scene, ended, one_line, programs
@@ -29,9 +30,10 @@ def installed(wheel: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="module")
 def archive(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A zipapp of keyring with everything of that environment, the payload too."""
-    (site,) = installed.parent.glob("lib/python*/site-packages")
     target = tmp_path_factory.mktemp("zipapp") / "keyring.pyz"
-    zipapp.create_archive(site, target, main="keyring.cli:main", filter=lambda path: path.parts[0] != "pip")
+    zipapp.create_archive(
+        clients.site(installed.parent), target, main="keyring.cli:main", filter=lambda path: path.parts[0] != "pip"
+    )
     return target
 
 
@@ -55,7 +57,7 @@ def test_an_archive_says_that_it_is_one(archive: Path, installed: Path, tmp_path
 
 def test_what_the_line_offers_works(archive: Path, installed: Path, tmp_path: Path) -> None:
     """A provider beside the archive; and a declared credential needs none at all."""
-    (provider,) = installed.parent.glob("lib/python*/site-packages/artifacts_keyring/bin")
+    provider = clients.site(installed.parent) / "artifacts_keyring" / "bin"
     said, _ = asked(archive, installed, tmp_path / "provider", login="yes", **{VARIABLE: str(provider)})
     assert (said.code, said.out[:10], said.err) == (0, "token-org-", "")
     declared = listing(entry("https://pkgs.dev.azure.com/org/", "u", "declared"))

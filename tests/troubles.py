@@ -19,7 +19,7 @@ from typing import Optional
 
 import trustme
 
-from tests import scenes, servers
+from tests import clients, scenes, servers
 from tests.azure import AzureWorld, Feed
 
 EXTERNAL = "ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS"
@@ -47,8 +47,7 @@ class Desk:
 
     @property
     def package(self) -> Path:
-        (site,) = self.programs.parent.glob("lib/python*/site-packages")
-        return site / "artifacts_keyring"
+        return clients.site(self.programs.parent) / "artifacts_keyring"
 
     def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """`doctor` in the folder with work, nothing secret in what it says, and never a traceback."""

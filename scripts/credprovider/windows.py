@@ -237,9 +237,10 @@ def _put_python(made: Windows, tools: Path) -> None:
             elif name != member and name.endswith((".pyd", ".dll")) and not name.startswith(("_wmi", "api-ms-")):
                 (home / "DLLs" / name).write_bytes(archive.read(member))
     _compile(tools, home / "python.exe", _PYTHON_EXE, f'-DDLL="{_DLL}"', "-lkernel32", "-lshell32")
-    launcher = home / "Lib/venv/scripts/nt/python.exe"  # what venv copies
-    launcher.parent.mkdir(exist_ok=True)
-    shutil.copy(home / "python.exe", launcher)
+    launchers = home / "Lib/venv/scripts/nt"  # what venv copies; uv wants both
+    launchers.mkdir(exist_ok=True)
+    for name in ("python.exe", "pythonw.exe"):
+        shutil.copy(home / "python.exe", launchers / name)
     _compile(tools, system / "python3.dll", _PYTHON3_DLL, "-shared", str(_forwards(system / _DLL, tools)))
     _compile(tools, system / "bcryptprimitives.dll", _PRNG_DLL, "-shared", "-ladvapi32")
 

@@ -20,12 +20,12 @@ if sys.platform == "win32":
     EXE = ".exe"
     DATA = Path("AppData", "Local")  # below the home: where the provider keeps its caches
     SIGN_INS = DATA / ".IdentityService" / "msal.cache"
-    # Nothing starts, and no socket opens, without the first three; nobody can be asked by a broker.
+    # Nothing starts, and no socket opens, without the first three; nobody can be asked by a broker or in a window.
     _KEPT = ("SYSTEMROOT", "TEMP", "TMP", "PATH", "PATHEXT", "COMSPEC")
-    _BROKER = {"ARTIFACTS_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER": "false"}
+    _ALONE = ("ARTIFACTS_CREDENTIALPROVIDER_MSAL_ALLOW_BROKER", "ARTIFACTS_CREDENTIALPROVIDER_FORCE_CANSHOWDIALOG_TO")
     BARE: Mapping[str, str] = {
         **_LEAN,
-        **_BROKER,
+        **dict.fromkeys(_ALONE, "false"),
         "PYTHONUTF8": "1",
         **{name: os.environ[name] for name in _KEPT if name in os.environ},
     }
@@ -82,6 +82,12 @@ def empty_home(folder: Path) -> Iterator[Path]:
 def _forget(home: Path) -> None:
     for cache in (home / SESSIONS, home / SIGN_INS):
         shutil.rmtree(cache.parent, ignore_errors=True)
+
+
+def copy_sign_ins(home: Path, other: Path) -> None:
+    """Copy the provider's caches below `home` to where they belong below `other`."""
+    for cache in (SESSIONS, SIGN_INS):
+        shutil.copytree(home / cache.parent, other / cache.parent, dirs_exist_ok=True)
 
 
 def at_home(home: Path) -> dict[str, str]:
