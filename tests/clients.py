@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from tests.azure import AzureWorld, Feed
 from tests.azure.feeds import wheel as make_wheel
-from tests.azure.provider import BARE
+from tests.azure.provider import BARE, EXE
 
 USER = "VssSessionToken"
 DEADLINE = 120.0  # seconds for one run of a client; a busy machine needs twenty
@@ -313,7 +313,7 @@ def environments(clients: Sequence[Client], ours: Path, into: Path) -> dict[str,
 
 def _environment(requirement: str, ours: Path, folder: Path) -> Path:
     venv.create(folder, with_pip=False, symlinks=os.name != "nt")
-    python = programs(folder) / "python"
+    python = programs(folder) / f"python{EXE}"
     command = [
         sys.executable,
         "-m",

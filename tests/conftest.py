@@ -50,7 +50,11 @@ def pytest_ignore_collect(collection_path: Path) -> Optional[bool]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip what this machine cannot run; the markers' reasons stand in pyproject.toml."""
-    here = {"posix": os.name == "posix", "provider": NATIVE in ("linux-x64", "win-x64"), "root": _is_root()}
+    here = {
+        **dict.fromkeys(("posix", "slow"), os.name == "posix"),
+        "provider": NATIVE in ("linux-x64", "win-x64"),
+        "root": _is_root(),
+    }
     reasons = dict(line.split(": ", 1) for line in config.getini("markers"))
     for item in items:
         for name in sorted(name for name, possible in here.items() if not possible and item.get_closest_marker(name)):

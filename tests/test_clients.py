@@ -63,9 +63,8 @@ CASES: tuple[tuple[Client, Scenario], ...] = tuple(
     if not client.uploads or not (scenario.beside or scenario.feeds > 1 or (scenario.public and not client.proxied))
 )
 
-# On Windows each way that leads to keyring once: there each start of a process takes a second or two, and the tests'
-# own requirements bring these.
-WAYS = ("pip import", "pip subprocess", "uv, authenticate always", "twine")
+# Each way that leads a client to keyring; on Windows these alone, and each of them once.
+WAYS = ("pip import", "pip subprocess", "uv, authenticate always")
 HERE: tuple[tuple[Client, Scenario], ...] = (
     CASES if os.name == "posix" else tuple(case for case in CASES if case[0].name in WAYS and case[1] is SCENARIOS[0])
 )
@@ -236,6 +235,7 @@ def check_effort(client: Client, scenario: Scenario, result: Result) -> None:
     assert exchanges == (["session:SelfDescribing"] * scenario.feeds if renewed else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("project", "view", "legacy"),
     [("My Project", "", False), ("", "Local", False), ("project", "Release", True)],
@@ -262,6 +262,7 @@ def test_a_feed_with_another_address(
     assert world.steps.count("session:SelfDescribing") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pip", "pip subprocess", "uv, authenticate always", "twine"])
 def test_a_server_on_premises_needs_the_documented_variable_only(
     name: str, environments: Mapping[str, Path], home: Path, tmp_path: Path
@@ -278,6 +279,7 @@ def test_a_server_on_premises_needs_the_documented_variable_only(
         assert run.provider_runs == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "environ", "built"),
     [
@@ -306,7 +308,7 @@ def test_what_a_build_requires_comes_from_a_private_feed(
     assert len(run.look_ups) == int(built)
 
 
-@pytest.mark.parametrize("name", ["pip import", "pip subprocess", "uv, authenticate always"])
+@pytest.mark.parametrize("name", WAYS)
 def test_a_person_signs_in_where_the_client_asks(
     name: str, world: AzureWorld, environments: Mapping[str, Path], home: Path, tmp_path: Path
 ) -> None:
