@@ -62,12 +62,16 @@ def on_windows(arguments: list[str]) -> int:
         }
         words = ["python.exe", "-m", "pytest", *arguments]
         with system.start(words, environ, tree, subprocess.STDOUT) as process:
-            clock = threading.Timer(WINDOWS_SECONDS, process.kill)
+            clock = threading.Timer(WINDOWS_SECONDS, system.stop)
             clock.start()
-            for line in process.stdout or ():
-                sys.stdout.buffer.write(line.replace(b"\r\n", b"\n"))
-                sys.stdout.flush()
-            clock.cancel()
+            try:
+                for line in process.stdout or ():
+                    sys.stdout.buffer.write(line.replace(b"\r\n", b"\n"))
+                    sys.stdout.flush()
+                process.wait()
+            finally:
+                clock.cancel()
+                system.stop()  # nothing there hears of an interrupt
         return process.returncode
 
 

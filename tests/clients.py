@@ -9,16 +9,17 @@ import subprocess
 import sys
 import sysconfig
 import time
-import venv
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from credprovider import installing
+
 from tests.azure import AzureWorld, Feed
 from tests.azure.feeds import wheel as make_wheel
-from tests.azure.provider import BARE, EXE
+from tests.azure.provider import BARE
 
 USER = "VssSessionToken"
 DEADLINE = 120.0  # seconds for one run of a client; a busy machine needs twenty
@@ -312,23 +313,7 @@ def environments(clients: Sequence[Client], ours: Path, into: Path) -> dict[str,
 
 
 def _environment(requirement: str, ours: Path, folder: Path) -> Path:
-    venv.create(folder, with_pip=False, symlinks=os.name != "nt")
-    python = programs(folder) / f"python{EXE}"
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        str(python),
-        "install",
-        "--quiet",
-        "keyring",
-        requirement,
-        str(ours),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{requirement} cannot be installed (code {done.returncode}): {done.stderr}")
+    installing.environment(sys.executable, folder, "keyring", requirement, ours)
     (site(folder) / "_look_up_spy.py").write_text(SPY)
     (site(folder) / "_look_up_spy.pth").write_text("import _look_up_spy\n")
     return folder

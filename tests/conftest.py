@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 NATIVE = targets.resolve({}).target.key  # what a build without a word of the user is for
 # pip trusts what the machine trusts, and so must uv where it installs from the same index.
 os.environ.setdefault("UV_SYSTEM_CERTS", "true")
+# A test may break what is installed, but nothing that uv keeps for others.
+os.environ.setdefault("UV_LINK_MODE", "copy")
 # The reasons for a skip that --no-skips accepts: no tool that could be installed would run the test there.
 ACCEPTED_SKIPS = (
     "this machine runs arm64 programs through qemu's binfmt handler",

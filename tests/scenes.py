@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import json
 import os
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from typing import Callable, NamedTuple, Optional
 from artifacts_keyring import layout
 from tests import clients
 from tests.azure import AzureWorld, Feed
-from tests.azure.provider import SESSIONS
+from tests.azure.provider import SESSIONS, tokens
 
 PATIENT = 120.0  # seconds; what is waited for takes one or two, except on a machine that is very busy
 USER = "VssSessionToken"
@@ -62,8 +61,7 @@ class Scene:
 
     def remembered(self) -> dict[str, str]:
         """URL -> session token; fails if the provider's cache is not whole."""
-        found = json.loads(self.sessions.read_text())
-        return {str(url): str(token) for url, token in found.items()}
+        return tokens(self.home)
 
     def provider_runs(self) -> int:
         """How often the look-ups have started the provider, by the log."""

@@ -20,7 +20,7 @@ from artifacts_keyring import feeds, lookup
 from artifacts_keyring.backend import ArtifactsKeyringBackend
 from artifacts_keyring.plugin import CredentialProvider
 from tests.azure import AzureWorld, Feed, empty_home
-from tests.azure.provider import SESSIONS
+from tests.azure.provider import remember
 from tests.conftest import NATIVE, ROOT
 
 pytestmark = pytest.mark.provider
@@ -48,8 +48,7 @@ def standing(payload_tree: Callable[[str], Path], tmp_path_factory: pytest.TempP
             "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH": str(payload_tree(NATIVE)),
             "ARTIFACTS_KEYRING_NONINTERACTIVE_MODE": "true",
         }
-        (home / SESSIONS).parent.mkdir(parents=True)
-        (home / SESSIONS).write_text(json.dumps({feed.url: token}))
+        remember(home, {feed.url: token})
         yield Set(feed, token, world, environ)
 
 

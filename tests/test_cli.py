@@ -17,6 +17,7 @@ from artifacts_keyring import caches
 from artifacts_keyring.cli import installation
 from artifacts_keyring.variables import Environment
 from tests.azure import AzureWorld, Feed, empty_home
+from tests.azure.provider import tokens
 from tests.conftest import NATIVE, ROOT
 
 DIALOG = "ARTIFACTS_CREDENTIALPROVIDER_FORCE_CANSHOWDIALOG_TO"
@@ -69,7 +70,7 @@ def test_login_doctor_logout_doctor(desk: Desk) -> None:
     (look_up,) = [check for check in json.loads(second.stdout) if check["name"] == "look-up"]
     assert look_up["ok"] is True and "VssSessionToken" in look_up["detail"] and "answers 200" in look_up["detail"]
     assert json.loads(second.stdout)[-1] == {"name": "next step", "ok": True, "detail": "everything works", "step": ""}
-    (token,) = json.loads(desk.caches[0].read_text()).values()
+    (token,) = tokens(desk.home).values()
     assert token not in login.stdout + login.stderr + second.stdout + second.stderr
 
     dry = desk.run("logout", "--dry-run")

@@ -19,7 +19,7 @@ from artifacts_keyring import asking, feeds, locking, lookup, memory
 from artifacts_keyring.credential import Credential
 from tests import standin
 from tests.azure import AzureWorld, Feed, empty_home
-from tests.azure.provider import SESSIONS
+from tests.azure.provider import remember
 from tests.conftest import NATIVE, ROOT
 from tests.test_provider import gone
 
@@ -45,9 +45,7 @@ class Place:
 
     def cached(self, url: str, token: str) -> None:
         """Put a session token into the provider's cache."""
-        cache = self.home / SESSIONS
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        cache.write_text(json.dumps({url: token}))
+        remember(self.home, {url: token})
 
     def look_up(self, service: str, username: Optional[str] = None) -> Optional[Credential]:
         """The look-up."""

@@ -84,6 +84,36 @@ def _forget(home: Path) -> None:
         shutil.rmtree(cache.parent, ignore_errors=True)
 
 
+def tokens(home: Path) -> dict[str, str]:
+    """URL -> session token, as the provider keeps them below `home`."""
+    found = json.loads(_sealed((home / SESSIONS).read_bytes(), "CryptUnprotectData"))
+    return {str(url): str(token) for url, token in found.items()}
+
+
+def remember(home: Path, tokens: Mapping[str, str]) -> None:
+    """Keep session tokens below `home` as the provider does."""
+    cache = home / SESSIONS
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    cache.write_bytes(_sealed(json.dumps(dict(tokens)).encode(), "CryptProtectData"))
+
+
+def _sealed(data: bytes, function: str) -> bytes:
+    """What Windows makes of `data`; it keeps the file so that its user alone can read it."""
+    if sys.platform != "win32":
+        return data
+    import ctypes
+
+    class Blob(ctypes.Structure):
+        _fields_ = (("size", ctypes.c_ulong), ("data", ctypes.c_void_p))
+
+    given, made = Blob(len(data), ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p)), Blob()
+    no_question = 1
+    call = getattr(ctypes.windll.crypt32, function)
+    if not call(ctypes.byref(given), None, None, None, None, no_question, ctypes.byref(made)):
+        raise ctypes.WinError()
+    return ctypes.string_at(made.data, made.size)
+
+
 def copy_sign_ins(home: Path, other: Path) -> None:
     """Copy the provider's caches below `home` to where they belong below `other`."""
     for cache in (SESSIONS, SIGN_INS):
