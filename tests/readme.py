@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tests.conftest import ROOT
 
 TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
-RECIPES = ("docs/using.md",)
+RECIPES = ("docs/using.md", "docs/tokens.md")
 PAGES = (*TOP, *RECIPES)
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)

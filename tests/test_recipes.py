@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 from credprovider import installing
+from ruamel.yaml import YAML
 
 from tests import clients, readme, shell
 from tests.azure import AzureWorld
 from tests.azure.feeds import wheel as make_wheel
 from tests.conftest import NATIVE
-from tests.declaring import PREFIX, TOKEN
+from tests.declaring import PREFIX, TOKEN, entry, listing
 from tests.shell import Desk
 
 pytestmark = [pytest.mark.posix, pytest.mark.provider]
 
-USING = "docs/using.md"
+USING, TOKENS = readme.RECIPES
 RUNNERS = {
     f"{USING}: Clients that install elsewhere 0": "run",
     f"{USING}: tox 0": "test_tox",
@@ -30,8 +31,18 @@ RUNNERS = {
     f"{USING}: hatch 1": "test_hatch",
     f"{USING}: pipenv 0": "test_pipenv",
     f"{USING}: pipenv 1": "test_pipenv",
+    f"{TOKENS}: Azure CLI 0": "test_a_command_that_prints_a_token",
+    f"{TOKENS}: GitHub Actions 0": "test_a_workflow_of_github",
+    f"{TOKENS}: GitHub Actions 1": "test_a_secret_of_github",
+    f"{TOKENS}: Codespaces 0": "test_a_command_that_prints_a_token",
+    f"{TOKENS}: Secret file 0": "test_a_secret_file",
+    f"{TOKENS}: Password manager 0": "test_a_command_that_prints_a_token",
+    f"{TOKENS}: Password manager 1": "test_a_command_that_prints_a_token",
+    f"{TOKENS}: Password manager 2": "test_a_command_that_prints_a_token",
+    f"{TOKENS}: Azure Pipelines with NuGetAuthenticate 0": "test_azure_pipelines",
+    f"{TOKENS}: Azure Pipelines with the job's own token 0": "test_azure_pipelines",
 }
-BLOCKS = {block.name: block.text for block in readme.blocks(USING)}
+BLOCKS = {block.name: block.text for page in readme.RECIPES for block in readme.blocks(page)}
 PROJECT = """[project]
 name = "shop"
 version = "1"
@@ -134,6 +145,104 @@ def test_pipenv(desk: Desk) -> None:
     write(desk, "pipenv")
     run(desk, BLOCKS[f"{USING}: pipenv 1"])
     assert (desk.folder / "Pipfile.lock").is_file()
+
+
+# Where a token comes from
+
+ACTIONS = {"CI": "true", "GITHUB_ACTIONS": "true"}
+NUGET, OWN = "Azure Pipelines with NuGetAuthenticate", "Azure Pipelines with the job's own token"
+AZ = "az account get-access-token --resource 499b84ac-1321-427f-aa17-267ca6975798 --query accessToken --output tsv"
+INSTALL = "python -m pip install --index-url https://pkgs.dev.azure.com/ORG/_packaging/FEED/pypi/simple/ PACKAGE"
+PIP = {"PIP_NO_INPUT": "1", "PIP_KEYRING_PROVIDER": "import"}
+MACRO = "$(System.AccessToken)"
+# What the task makes of the organisation, whichever way the pipeline knows it.
+SPELLINGS = "https://pkgs.dev.azure.com/ORG/;https://ORG.pkgs.visualstudio.com/"
+
+
+def stand_in(desk: Desk, command: str) -> str:
+    """Put a program on PATH, or where `command` says, that prints a token for that command line only; the token."""
+    name, *arguments = command.split()
+    token = desk.world.token("ORG")
+    path = Path(name.replace("~", desk.environ["HOME"])) if "/" in name else desk.folder.parent / "programs" / name
+    path.parent.mkdir(exist_ok=True)
+    asked = f'[ "$#" = {len(arguments)} ] && [ "$*" = "{" ".join(arguments)}" ]'
+    path.write_text(f'#!/bin/sh\n{asked} || {{ echo asked: "$@" >&2; exit 64; }}\necho {token}\n')
+    path.chmod(0o755)
+    desk.environ["PATH"] = f"{desk.folder.parent / 'programs'}:{desk.environ['PATH']}"
+    return token
+
+
+def install(desk: Desk, script: str, environ: Mapping[str, str] = PIP) -> None:
+    """What a person or a pipeline runs there, outside of any environment."""
+    desk.run(script, {"PIP_TARGET": str(desk.folder / "installed"), **environ})
+
+
+def got(desk: Desk) -> set[str]:
+    """The tokens with which the package came from the feed, without anybody's sign-in."""
+    assert desk.installed and "devicecode" not in desk.world.steps
+    return {request.basic[1] for request in desk.world.requests if (request.step, request.status) == ("page", 200)}
+
+
+@pytest.mark.parametrize(("recipe", "command"), [
+    ("Azure CLI 0", AZ),
+    ("Codespaces 0", "~/ado-auth-helper get-access-token"),
+    ("Password manager 0", "pass show azure/artifacts"),
+    ("Password manager 1", "op read op://Private/azure-artifacts/password"),
+    ("Password manager 2", "pass show azure/org"),
+])  # fmt: skip
+def test_a_command_that_prints_a_token(nowhere: Desk, recipe: str, command: str) -> None:
+    token = stand_in(nowhere, command)
+    install(nowhere, BLOCKS[f"{TOKENS}: {recipe}"] + INSTALL)
+    assert got(nowhere) == {token}
+
+
+def test_a_secret_file(nowhere: Desk, tmp_path: Path) -> None:
+    token = nowhere.world.token("ORG")
+    (tmp_path / "azure_artifacts").write_text(f"{token}\n")
+    install(nowhere, BLOCKS[f"{TOKENS}: Secret file 0"].replace("/run/secrets", str(tmp_path)) + INSTALL)
+    assert got(nowhere) == {token}
+
+
+def steps(recipe: str, number: int = 0) -> Any:
+    """What the block's YAML says."""
+    return YAML(typ="safe", pure=True).load(BLOCKS[f"{TOKENS}: {recipe} {number}"])
+
+
+def test_a_workflow_of_github(nowhere: Desk) -> None:
+    token = stand_in(nowhere, AZ)
+    workflow = steps("GitHub Actions")
+    assert workflow["permissions"]["id-token"] == "write" and "secrets." not in str(workflow)
+    login, step = workflow["steps"]
+    assert login["uses"] == "azure/login@v2"
+    install(nowhere, step["run"], {**step["env"], **ACTIONS})
+    assert got(nowhere) == {token}
+
+
+def test_a_secret_of_github(nowhere: Desk) -> None:
+    token = nowhere.world.token("ORG")
+    (step,) = steps("GitHub Actions", 1)
+    environ = {
+        name: value.replace("${{ secrets.AZURE_ARTIFACTS_TOKEN }}", token) for name, value in step["env"].items()
+    }
+    install(nowhere, step["run"], {**environ, **ACTIONS})
+    assert got(nowhere) == {token} and nowhere.provider_runs == 0
+
+
+@pytest.mark.parametrize(("recipe", "given"), [
+    (NUGET, {"VSS_NUGET_URI_PREFIXES": SPELLINGS, "VSS_NUGET_ACCESSTOKEN": MACRO}),
+    (NUGET, {"VSS_NUGET_EXTERNAL_FEED_ENDPOINTS": listing(
+        entry("https://pkgs.dev.azure.com/ORG/_packaging/FEED/nuget/v3/index.json", "", MACRO)
+    )}),
+    (OWN, {"SYSTEM_COLLECTIONURI": "https://dev.azure.com/ORG/"}),
+    (OWN, {"SYSTEM_COLLECTIONURI": "https://ORG.visualstudio.com/"}),
+], ids=["NuGetAuthenticate", "its service connection", "own token", "own token, old host"])  # fmt: skip
+def test_azure_pipelines(nowhere: Desk, recipe: str, given: dict[str, str]) -> None:
+    """`given` is what the agent and the task put into the environment of a step."""
+    token = nowhere.world.token("ORG")
+    step = steps(recipe)[-1]
+    environ = {name: value.replace(MACRO, token) for name, value in {**given, **step["env"]}.items()}
+    install(nowhere, step["script"], {**environ, "TF_BUILD": "True"})
+    assert got(nowhere) == {token} and nowhere.provider_runs == 0
 
 
 def test_every_block_has_who_runs_it() -> None:
