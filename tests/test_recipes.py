@@ -26,11 +26,11 @@ RUNNERS = {
     f"{USING}: tox 0": "test_tox",
     f"{USING}: nox 0": "test_nox",
     f"{USING}: build 0": "test_build",
-    f"{USING}: build 1": "test_build",
     f"{USING}: hatch 0": "test_hatch",
     f"{USING}: hatch 1": "test_hatch",
     f"{USING}: pipenv 0": "test_pipenv",
     f"{USING}: pipenv 1": "test_pipenv",
+    f"{USING}: With uv 0": "test_with_uv",
     f"{TOKENS}: Azure CLI 0": "test_a_command_that_prints_a_token",
     f"{TOKENS}: GitHub Actions 0": "test_a_workflow_of_github",
     f"{TOKENS}: GitHub Actions 1": "test_a_secret_of_github",
@@ -129,10 +129,9 @@ def test_nox(nowhere: Desk, payload_tree: Callable[[str], Path]) -> None:
     assert nowhere.installed and nowhere.provider_runs
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_build(desk: Desk, number: int) -> None:
+def test_build(desk: Desk) -> None:
     project(desk)
-    run(desk, BLOCKS[f"{USING}: build {number}"])
+    run(desk, BLOCKS[f"{USING}: build 0"])
     assert sorted(path.suffix for path in (desk.folder / "dist").iterdir()) == [".gz", ".whl"]
 
 
@@ -145,6 +144,22 @@ def test_pipenv(desk: Desk) -> None:
     write(desk, "pipenv")
     run(desk, BLOCKS[f"{USING}: pipenv 1"])
     assert (desk.folder / "Pipfile.lock").is_file()
+
+
+def test_with_uv(desk: Desk) -> None:
+    project(desk)
+    write(desk, "nox")
+    with_uv = (
+        f"{BLOCKS[f'{USING}: With uv 0']}\nunset {' '.join(name for name in desk.environ if name.startswith('PIP_'))}\n"
+    )
+    desk.run(with_uv + "python -m build --wheel --installer uv")
+    desk.run(with_uv + "nox --default-venv-backend uv")
+    write(desk, "hatch", before=PROJECT)
+    environment = desk.folder / "pyproject.toml"
+    environment.write_text(environment.read_text() + 'installer = "uv"\n')
+    desk.run(with_uv + BLOCKS[f"{USING}: hatch 1"])
+    asked = [request.status for request in desk.world.requests if request.step == "page"]
+    assert asked.count(200) == 3, asked
 
 
 # Where a token comes from
