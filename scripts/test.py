@@ -34,6 +34,8 @@ def main() -> int:
     arguments = [*ALL, *given] if all(word.startswith("-") for word in given) else given
     if windows:
         return on_windows(arguments)
+    if "--help" in given:
+        print(__doc__, flush=True)  # pytest's own says nothing of ours
     pytest = [sys.executable, "-m", "pytest", *arguments]
     return subprocess.run(pytest, cwd=environment.ROOT, env={**os.environ, **UTF8}, check=False).returncode
 
