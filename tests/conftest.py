@@ -55,12 +55,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     here = {
         **dict.fromkeys(("posix", "slow"), os.name == "posix"),
         "provider": NATIVE in ("linux-x64", "win-x64"),
+        "windows": not _is_wine(),
         "root": _is_root(),
     }
     reasons = dict(line.split(": ", 1) for line in config.getini("markers"))
     for item in items:
         for name in sorted(name for name, possible in here.items() if not possible and item.get_closest_marker(name)):
             item.add_marker(pytest.mark.skip(reason=f"{name}: {reasons[name]}"))
+
+
+def _is_wine() -> bool:
+    if sys.platform != "win32":
+        return False
+    import ctypes
+
+    return hasattr(ctypes.windll.ntdll, "wine_get_version")
 
 
 def _is_root() -> bool:

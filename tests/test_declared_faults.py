@@ -455,6 +455,7 @@ class Deaf(set):  # type: ignore[type-arg]
         """Nothing."""
 
 
+@pytest.mark.windows
 @pytest.mark.provider
 @pytest.mark.parametrize(
     ("port", "reason"),

@@ -285,6 +285,7 @@ def test_a_credential_is_not_sent_over_http(serve: Callable[..., Scripted], envi
 # Trust and proxies
 
 
+@pytest.mark.windows
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE"])
 def test_every_ca_variable_is_honoured(serve: Callable[..., Scripted], environ: dict[str, str], variable: str) -> None:
     server = serve(says("401 Unauthorized"))

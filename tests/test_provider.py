@@ -637,6 +637,7 @@ def test_the_real_provider_answers_an_access_token_for_a_prefix(
     assert (found[1], stderr) == ("t0ken", "")
 
 
+@pytest.mark.windows
 @pytest.mark.provider
 def test_the_real_provider_finds_nothing_and_says_so_in_one_line(
     payload_tree: Callable[[str], Path], bare: dict[str, str]

@@ -183,7 +183,7 @@ def test_every_runner_runs_all_tests_but_those_whose_marker_says_why_not() -> No
     for job in ("tests", "elsewhere", "windows"):
         assert [step["run"] for step in ci[job]["steps"] if "run" in step] == ["python scripts/test.py"], job
     markers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
-    assert [line.partition(": ")[0] for line in markers] == ["posix", "provider", "slow", "root"]
+    assert [line.partition(": ")[0] for line in markers] == ["posix", "provider", "windows", "slow", "root"]
 
 
 def test_every_python_and_platform_is_tested() -> None:
