@@ -19,7 +19,7 @@ from tests.azure import AzureWorld, Feed, Outcome, alone, empty_home, look_up
 from tests.azure.provider import SESSIONS as SESSION_CACHE
 from tests.conftest import NATIVE, ROOT
 
-pytestmark = pytest.mark.provider
+pytestmark = [pytest.mark.provider, pytest.mark.slow]
 
 CLIENT = "c11e0700-0000-4000-8000-00000000c0de"
 LOGIN = ["feed", "discovery", "devicecode", "token:device_code", "session:Compact"]

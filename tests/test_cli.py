@@ -133,6 +133,7 @@ def test_a_login_that_nothing_is_kept_of_says_where_it_should_be(desk: Desk, tmp
     assert "the provider kept no token" in done.stdout and str(no_folder) in done.stdout
 
 
+@pytest.mark.windows
 @pytest.mark.provider
 def test_a_declined_login_says_so(desk: Desk) -> None:
     desk.world.identity.refusal = "authorization_declined"

@@ -76,6 +76,7 @@ def test_the_longest_path_there_may_be_fits_below_the_site_packages_of_windows(s
     assert len(f"{site}\\") + rules.LONGEST_PATH < MAX_PATH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", targets.KEYS)
 def test_a_wheel_keeps_within_it_whatever_its_version(key: str, wheel: Trees) -> None:
     with zipfile.ZipFile(wheel(key)) as archive:

@@ -165,6 +165,7 @@ def test_a_login_shows_the_code_and_nothing_of_the_debug_output(
     assert answer.credential.password not in err
 
 
+@pytest.mark.windows
 @pytest.mark.provider
 @pytest.mark.usefixtures("real")
 @pytest.mark.parametrize(
@@ -177,6 +178,7 @@ def test_a_refused_login_says_why(place: Place, feed: Feed, refusal: str, reason
         lookup.find(feed.url, place.environ, interactive=True)
 
 
+@pytest.mark.windows
 @pytest.mark.provider
 @pytest.mark.usefixtures("real")
 @pytest.mark.parametrize("refusal", ["authorization_declined", "access_denied", "expired_token", "invalid_grant"])
@@ -190,6 +192,7 @@ def test_what_entra_says_comes_before_what_oauth_does(place: Place, feed: Feed, 
         lookup.find(feed.url, place.environ, interactive=True)
 
 
+@pytest.mark.windows
 @pytest.mark.usefixtures("real")
 def test_what_entra_said_to_the_last_way_counts(place: Place, feed: Feed, real: Path) -> None:
     """Kind M: a refused renewal is why the person was asked, not why nothing came of it."""
@@ -204,6 +207,7 @@ def test_what_entra_said_to_the_last_way_counts(place: Place, feed: Feed, real: 
         lookup.find(feed.url, place.environ, interactive=True)
 
 
+@pytest.mark.windows
 @pytest.mark.usefixtures("real")
 @pytest.mark.parametrize(("status", "word"), [(401, "Unauthorized"), (403, "Forbidden")])
 def test_a_refused_exchange_says_why(place: Place, feed: Feed, real: Path, status: int, word: str) -> None:
@@ -224,6 +228,7 @@ def test_an_organisation_that_is_not_there_is_no_question_of_access(place: Place
         lookup.find(feed.url, place.environ, interactive=True)
 
 
+@pytest.mark.windows
 @pytest.mark.provider
 @pytest.mark.usefixtures("real")
 def test_nobody_completes_the_login_in_time(place: Place, feed: Feed) -> None:

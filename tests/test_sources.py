@@ -284,7 +284,7 @@ def test_the_real_index_serves_the_real_file(lock: Pin, tmp_path: Path) -> None:
         try:
             got = sources.obtain(lock, wanted, Settings.from_environ(environ), lambda _line: None)
         except SourceError as reason:
-            if os.environ.get("CI"):
+            if os.environ.get("CI") and not os.environ.get("PIP_NO_INDEX"):
                 raise
             pytest.skip(f"the package index cannot be reached from here: {reason}")
     assert got.verified
