@@ -21,6 +21,7 @@ from tests.declaring import EXTERNAL, PREFIX, TOKEN, entry, listing
 from tests.scenes import one_line
 from tests.test_lookup import Place
 from tests.test_provider import gone
+from tests.test_secrets import EVERYTHING, said
 
 NAME = "ARTIFACTS_KEYRING_TOKEN_COMMAND"
 
@@ -338,7 +339,7 @@ def real(world: AzureWorld, tmp_path: Path, payload_tree: Callable[[str], Path])
         yield made
 
 
-EVERYTHING = """
+COMMANDS = """
 import os, sys
 from artifacts_keyring import lookup
 from artifacts_keyring.cli.main import main
@@ -356,7 +357,7 @@ print(codes)
 def test_doctor_names_the_command_and_what_the_feed_says(real: Desk, feed: Feed, good: bool, codes: str) -> None:
     token = real.world.token("org") if good else "secret-token"
     made = real.command(prints(token, "a hint\n"), "get --output tsv")
-    script = EVERYTHING.replace("URL", repr(feed.url))
+    script = COMMANDS.replace("URL", repr(feed.url))
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=real.environ, capture_output=True, encoding="utf-8", check=True
     )
@@ -380,3 +381,47 @@ def test_doctor_says_that_there_is_no_such_command(real: Desk) -> None:
     done = subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, encoding="utf-8", check=False)
     (check,) = [check for check in json.loads(done.stdout) if check["name"] == "token command"]
     assert not check["ok"] and check["step"].startswith(f"{NAME} begins with no-such-program")
+
+
+# What it prints is for the client alone
+
+SECRET = 'hunter2"&/\\漢 hunter3'
+SPELLED = json.dumps({"Username": "me", "Password": SECRET})
+LEAKS = {
+    "a token": prints(f"{SECRET}\n", f"got {SECRET}\n"),
+    "an object": prints(SPELLED, f"got {SPELLED} {SECRET}\n"),
+    "fails": f"out({SECRET.encode()!r}); err({SECRET.encode()!r}); sys.exit(3)",
+    "several lines": prints(f"{SECRET}\n{SECRET}\n", f"{SECRET}\n"),
+    "half an object": prints(SPELLED[:-1], SPELLED),
+    "hangs": f"out({SECRET.encode()!r}); err({SECRET.encode()!r}); time.sleep(60)",
+    "works": "works",
+}
+# Every process that is started anywhere below says with what it was.
+WATCH = """
+import os, sys
+def watch(event, arguments):
+    if event == "subprocess.Popen":
+        with open(RECORD, "a", encoding="utf-8") as record:
+            print(*map(repr, (*arguments, dict(os.environ))), file=record)
+sys.addaudithook(watch)
+"""
+
+
+@pytest.mark.parametrize("leak", LEAKS)
+def test_no_output_no_other_process_and_no_report_holds_it(
+    leak: str, world: AzureWorld, feed: Feed, tmp_path: Path
+) -> None:
+    token = world.token("org") if leak == "works" else "hunter"
+    with empty_home(tmp_path) as home:
+        desk = Desk(world, tmp_path, home)
+        desk.stand_in("nothing")
+        made = desk.command(prints(token, f"got {token}") if leak == "works" else LEAKS[leak])
+        record, report = tmp_path / "record", tmp_path / "log"
+        watch = WATCH.replace("RECORD", repr(str(record)))
+        more = {"VERBOSITY": "Debug", "TIMEOUT": "3" if leak == "hangs" else "30", "LOG_PATH": str(report)}
+        environ = {**desk.environ, **{f"ARTIFACTS_KEYRING_{name}": value for name, value in more.items()}}
+        out, err = said(["-c", watch + EVERYTHING.replace("URL", repr(feed.url))], environ)
+    assert "look-up" in out and made.calls, err
+    started = record.read_text("utf-8")
+    assert str(made.path.name) in started
+    assert token not in out + err + started + report.read_text("utf-8")
