@@ -187,7 +187,7 @@ class Run:
     def __init__(self, program: Program, query: Query, environ: Mapping[str, str], show: Callable[[str], None]) -> None:
         self._program, self._query, self._environ = program, query, environ
         command = self._command()
-        log.write(environ, "run " + (command if isinstance(command, str) else " ".join(command)))
+        log.write(environ, f"run {self._shown(command)}")
         self._deadline = time.monotonic() + query.timeout
         self._show, self._started = show, threading.Event()
         try:
@@ -239,6 +239,9 @@ class Run:
     def _command(self) -> Union[str, Sequence[str]]:
         query = self._query
         return command_line(self._program, query, query.interactive and console.opens_windows(self._environ))
+
+    def _shown(self, command: Union[str, Sequence[str]]) -> str:
+        return " ".join(command)
 
     def _surroundings(self) -> dict[str, str]:
         return child_environ(self._environ)

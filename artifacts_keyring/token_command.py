@@ -60,6 +60,11 @@ def _windows_words(line: str) -> list[str]:
     return [name, rest.strip()] if rest.strip() else [name]
 
 
+def shown(program: Program) -> str:
+    """What logs and reports say of it: not its arguments, of which one may be a secret."""
+    return " ".join((str(program.path), *("…" for _ in program.command[1:2])))
+
+
 def start(feed: Feed, timeout: float, environ: Mapping[str, str], show: Callable[[str], None]) -> Run:
     """Start it for *feed*, to end within *timeout* seconds. Raises ProviderError."""
     return _CommandRun(locate(environ), feed, Query(feed.index_url, timeout=timeout), environ, show)
@@ -78,6 +83,9 @@ class _CommandRun(Run):
     def _command(self) -> Union[str, Sequence[str]]:
         path, *rest = self._program.command
         return " ".join((f'"{path}"', *rest)) if sys.platform == "win32" else self._program.command
+
+    def _shown(self, _command: Union[str, Sequence[str]]) -> str:
+        return shown(self._program)
 
     def _surroundings(self) -> dict[str, str]:
         # The user's own, tokens and all: it may be one of these that the command works with. But without the command

@@ -361,7 +361,7 @@ def test_doctor_names_the_command_and_what_the_feed_says(real: Desk, feed: Feed,
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=real.environ, capture_output=True, encoding="utf-8", check=True
     )
-    assert f"✓ token command: {made.path} get --output tsv" in done.stdout, done.stdout
+    assert f"✓ token command: {made.path} …, in place of the provider" in done.stdout, done.stdout
     refusal = f"the token of the command in {NAME} is refused (401) by {feed.url}"
     if good:
         assert f"(command: {NAME}); the feed answers 200" in done.stdout

@@ -59,7 +59,7 @@ def command(environ: Mapping[str, str]) -> Iterator[Check]:
         except ProviderError as error:
             yield Check("token command", False, str(error), str(error))
         else:
-            yield Check("token command", True, f"{log.redact(' '.join(program.command))}, in place of the provider")
+            yield Check("token command", True, f"{token_command.shown(program)}, in place of the provider")
 
 
 def declaring(feed: Feed, environ: Mapping[str, str]) -> Optional[str]:
