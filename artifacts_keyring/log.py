@@ -70,7 +70,9 @@ def without_answer(stderr: str, stdout: bytes) -> str:
     text = stdout.decode("utf-8-sig", "replace")
     values = list(_objects(text))
     if len(values) == 1 and isinstance(values[0].get("Password"), str):
-        return redact(stderr, [values[0]["Password"]])
+        password = values[0]["Password"]
+        # Both streams need not be in one encoding: what is ASCII in it stays as it is.
+        return redact(stderr, [password, *(() if password.isascii() else _WORDS.findall(password))])
     said = " ".join((text, *(one for value in values for one in _texts(value))))
     words = {one for word in _WORDS.findall(said) for one in _spellings(word)} - _FIELDS
     whole = text.strip()

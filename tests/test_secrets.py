@@ -122,6 +122,11 @@ def test_a_password_is_known_in_every_spelling(spell: Callable[[str], str]) -> N
     assert spelled.rstrip("=") not in log.without_answer(f"before {spelled} after", SPELLED.encode())
 
 
+def test_a_password_is_known_in_the_code_page_of_a_console() -> None:
+    read = PASSWORD.encode().decode("cp850")
+    assert read != PASSWORD and "hunter" not in log.without_answer(f"before {read} after", SPELLED.encode())
+
+
 def test_what_is_no_secret_stays() -> None:
     line = "[Warning] [CredentialProvider]no token for me at https://pkgs.dev.azure.com/org/"
     assert log.without_answer(line, SPELLED.encode()) == line

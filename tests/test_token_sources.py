@@ -53,7 +53,7 @@ SOURCES = (
     Source("command beside another's job", lambda file: {**another(file), COMMAND: f"cat {file}"}, 1, 2),
     Source("job before a command", lambda file: {**job(file), COMMAND: "false"}),
     Source("command fails", lambda _: {COMMAND: "cat /nowhere"}, 1, 1, "No such file or directory): run it by itself"),
-    Source("command: refused", lambda _: {COMMAND: "echo token-of-nobody"}, 1, 2, "(echo) is refused (401)"),
+    Source("command: refused", lambda _: {COMMAND: "echo token-of-nobody"}, 1, 2, "is refused (401) by"),
 )
 
 
