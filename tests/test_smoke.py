@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+from credprovider import emulation, windows
 from credprovider.inspection import BIN
 
 from tests import rewriting
@@ -88,6 +89,15 @@ def test_a_tool_that_is_missing_is_named_and_one_that_fails_is_a_failure(
     broken = smoke(wheel("linux-arm64"), PATH=str(tmp_path))
     assert broken.returncode == 1
     assert "apt-get ended with 100: no network" in broken.stdout
+
+
+def test_a_python_without_dlls_for_windows_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "VERSION", "3.99")
+    with pytest.raises(emulation.Lacking, match=r"panda3d==\S+ for Python 3\.99 on Windows"):
+        windows._dlls(tmp_path / "tools")
+    monkeypatch.setattr(windows, "_DLLS", "no valid requirement")
+    with pytest.raises(emulation.BrokenTool, match="ended with 1"):
+        windows._dlls(tmp_path / "tools")
 
 
 def test_bad_input_is_refused(tmp_path: Path) -> None:

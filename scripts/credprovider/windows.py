@@ -226,8 +226,7 @@ def _put_python(made: Windows, tools: Path) -> None:
     shutil.copytree(sysconfig.get_path("stdlib"), home / "Lib", ignore=_NOT_COPIED)
     for name in ("DLLs", "Scripts", "Lib/site-packages"):
         (home / name).mkdir()
-    (dlls,) = _download(tools, _DLLS)
-    with zipfile.ZipFile(dlls) as archive:
+    with zipfile.ZipFile(_dlls(tools)) as archive:
         for member in archive.namelist():
             name = member.removeprefix("deploy_libs/")
             if name in (_DLL, "VCRUNTIME140.dll", "VCRUNTIME140_1.dll"):
@@ -243,6 +242,17 @@ def _put_python(made: Windows, tools: Path) -> None:
         shutil.copy(home / "python.exe", launchers / name)
     _compile(tools, system / "python3.dll", _PYTHON3_DLL, "-shared", str(_forwards(system / _DLL, tools)))
     _compile(tools, system / "bcryptprimitives.dll", _PRNG_DLL, "-shared", "-ladvapi32")
+
+
+def _dlls(tools: Path) -> Path:
+    """The wheel with the DLLs. Raises Lacking where the index has none for this Python."""
+    try:
+        (wheel,) = _download(tools, _DLLS)
+    except BrokenTool as error:
+        if "No matching distribution" in str(error):
+            raise Lacking(f"{_DLLS} for Python {VERSION} on Windows, which the package index does not have") from None
+        raise
+    return wheel
 
 
 def _forwards(dll: Path, tools: Path) -> Path:
