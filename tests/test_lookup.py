@@ -274,7 +274,7 @@ def test_no_secret_is_in_the_log(place: Place, feed: Feed, tmp_path: Path) -> No
     assert answer.credential is not None
     for secret in (answer.credential.password, "s3cret", *place.world.identity.access_tokens):
         assert secret not in text
-    assert (tmp_path / "log").stat().st_mode & 0o077 == 0
+    assert os.name == "nt" or (tmp_path / "log").stat().st_mode & 0o077 == 0
 
 
 # Refusals and renewal
