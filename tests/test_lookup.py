@@ -503,6 +503,7 @@ def test_memory_ends_and_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 # One login among many processes
 
 
+@pytest.mark.slow
 @pytest.mark.provider
 def test_ten_clients_with_cold_caches_get_one_prompt(place: Place, feed: Feed, real: Path) -> None:
     place.world.identity.pending = 1

@@ -19,7 +19,7 @@ import pytest
 
 from artifacts_keyring import log
 from tests import standin
-from tests.azure import AzureWorld
+from tests.azure import AzureWorld, empty_home
 from tests.conftest import ROOT
 
 PASSWORD = 'hunter2"&/\\漢 hunter3'
@@ -75,6 +75,13 @@ def url() -> Iterator[tuple[AzureWorld, str]]:
         yield world, world.feed("org", "feed").url
 
 
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A home that nobody else uses: one of the commands is `logout`."""
+    with empty_home(tmp_path) as empty:
+        yield empty
+
+
 def said(words: list[str], environ: dict[str, str]) -> tuple[str, str]:
     """Both streams of a Python with these arguments."""
     command = [sys.executable, *words]
@@ -84,12 +91,12 @@ def said(words: list[str], environ: dict[str, str]) -> tuple[str, str]:
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_no_output_holds_what_a_provider_said_on_stdout(
-    provider: str, url: tuple[AzureWorld, str], tmp_path: Path
+    provider: str, url: tuple[AzureWorld, str], home: Path, tmp_path: Path
 ) -> None:
     made = standin.make(tmp_path / "provider", PROVIDERS[provider])
     report = tmp_path / "log"
     environ = {
-        **url[0].environ(tmp_path / "home"),
+        **url[0].environ(home),
         "PYTHON_KEYRING_BACKEND": "artifacts_keyring.backend.ArtifactsKeyringBackend",
         "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH": str(made.path),
         "ARTIFACTS_KEYRING_LOG_PATH": str(report),
