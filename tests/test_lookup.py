@@ -15,7 +15,7 @@ from typing import Callable, Optional
 
 import pytest
 
-from artifacts_keyring import asking, feeds, locking, lookup, memory
+from artifacts_keyring import asking, caches, feeds, locking, lookup, memory
 from artifacts_keyring.credential import Credential
 from tests import standin
 from tests.azure import AzureWorld, Feed, empty_home
@@ -563,7 +563,8 @@ def test_who_waits_for_anothers_login_gives_up_at_the_deadline(
         ({"LOCALAPPDATA": "/l"}, "win32", "/l/artifacts-keyring/login.lock"),
     ],
 )
-def test_where_the_lock_is(environ: dict[str, str], platform: str, path: str) -> None:
+def test_where_the_lock_is(environ: dict[str, str], platform: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caches, "_known_folder", lambda: None)
     assert locking.lock_path(environ, platform) == Path(path)
 
 
