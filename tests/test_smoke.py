@@ -29,7 +29,7 @@ STARTED_BY = {
     "linux-x64": LINUX,
     "linux-arm64": LINUX,
     "win-x64": LINUX.replace("Linux", "Windows, under wine64"),
-    "win-x86": LINUX,
+    "win-x86": f"32-bit {LINUX.replace('Linux', 'Windows, under wine32')}",
     "any": LINUX,
 }
 
@@ -94,10 +94,10 @@ def test_a_tool_that_is_missing_is_named_and_one_that_fails_is_a_failure(
 def test_a_python_without_dlls_for_windows_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows, "VERSION", "3.99")
     with pytest.raises(emulation.Lacking, match=r"panda3d==\S+ for Python 3\.99 on Windows"):
-        windows._dlls(tmp_path / "tools")
+        windows._dlls(tmp_path / "tools", windows.BITS_64)
     monkeypatch.setattr(windows, "_DLLS", "no valid requirement")
     with pytest.raises(emulation.BrokenTool, match="ended with 1"):
-        windows._dlls(tmp_path / "tools")
+        windows._dlls(tmp_path / "tools", windows.BITS_64)
 
 
 def test_bad_input_is_refused(tmp_path: Path) -> None:

@@ -127,7 +127,9 @@ def _wine64(_root: Path, scratch: Path, _environ: dict[str, str]) -> _Made:
 
 
 def _wine32(root: Path, scratch: Path, environ: dict[str, str]) -> _Made:
-    """wine32 in an i386 system of its own: beside an amd64 one its packages rarely fit."""
+    """By a 32-bit Windows Python, under wine32 in an i386 system: beside an amd64 one its packages rarely fit."""
+    from credprovider import windows
+
     mmdebstrap, unshare = _tool("mmdebstrap", "mmdebstrap"), _tool("unshare", "util-linux")
     _tool("arch-test", "arch-test")
     if sys.platform == "win32" or os.geteuid() != 0:
@@ -135,23 +137,25 @@ def _wine32(root: Path, scratch: Path, environ: dict[str, str]) -> _Made:
     system = scratch / "i386"
     options = ["-q", "--architectures=i386", "--variant=essential", "--include=wine32"]
     _run([mmdebstrap, *options, _release(), str(system), *debian_mirror()], scratch)
-    for name in ("payload", "home"):
+    for name in ("payload", "home", "python"):
         (system / name).mkdir(exist_ok=True)
     script = (
         'set -e; mount -t proc proc "$1/proc"; mount -t tmpfs tmpfs "$1/tmp"; mount --bind "$2" "$1/payload"; '
-        'root=$1; shift 2; exec chroot "$root" sh -c '
+        'mount --bind "$3" "$1/python"; root=$1; shift 3; exec chroot "$root" sh -c '
         '\'/usr/lib/wine/wine reg add "HKCU\\Software\\Wine" /v Version /d win10 /f >/dev/null 2>&1; '
         'exec /usr/lib/wine/wine "$@"\' wine "$@"'
     )
-    inside = ["sh", "-c", script, "sh", str(system), str(root)]
+    inside = ["sh", "-c", script, "sh", str(system), str(root), str(windows.ready_32_bit())]
 
     def command(provider: Path) -> list[str]:
         name = f"/payload/{provider.relative_to(root).as_posix()}.exe"
         # A process namespace of its own: wineserver ends with it.
-        return [unshare, "-m", "-p", "--fork", "--kill-child", *inside, name]
+        python = ["/python/python.exe", "-c", _STARTER]
+        return [unshare, "-m", "-p", "--fork", "--kill-child", *inside, *python, windows.path(Path(name))]
 
     environ = {**environ, **_WINE_ENVIRONMENT, "HOME": "/home", "WINEPREFIX": "/home/prefix", "WINEARCH": "win32"}
-    return Runner("under wine32 in an i386 chroot", command, environ), _nothing
+    python = f"32-bit CPython {windows.VERSION} for Windows, under wine32"
+    return Runner("under wine32 in an i386 chroot", command, environ, python), _nothing
 
 
 def _dotnet(_root: Path, scratch: Path, environ: dict[str, str]) -> _Made:

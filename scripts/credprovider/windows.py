@@ -1,4 +1,4 @@
-"""A real CPython for Windows on a Linux x86-64 machine, under Debian's wine: made once, cached, copied for each use.
+"""Real CPythons for Windows on a Linux x86-64 machine, for Debian's wine: made once, cached, copied for each use.
 
 The wheel of panda3d for Windows carries python.org's own DLL, extension modules and OpenSSL; the standard library's .py
 files are those of the Python that runs this; `python.exe` is a few lines of C that hand everything to the DLL.
@@ -36,7 +36,6 @@ _ROOT = Path(__file__).resolve().parents[2]
 _DLL = f"python{VERSION.replace('.', '')}.dll"
 WINE, _SERVER = Path("/usr/lib/wine/wine64"), Path("/usr/lib/wine/wineserver64")
 _DLLS, _COMPILER = "panda3d==1.10.16", "ziglang==0.17.1"
-_PLATFORM, _ZIG = "win_amd64", "x86_64-windows-gnu"
 _KEPT_SECONDS = 14 * 24 * 3600  # what was not used for so long is removed
 _NOT_COPIED = shutil.ignore_patterns(
     "site-packages",
@@ -52,13 +51,14 @@ _NOT_COPIED = shutil.ignore_patterns(
 
 # No C library: one would have to be compiled first. 103 is what Windows' own launcher exits with.
 _PYTHON_EXE = """
+#define FOREIGN __declspec(dllimport)
 typedef unsigned short text;
-__declspec(dllimport) text *GetCommandLineW(void);
-__declspec(dllimport) text **CommandLineToArgvW(const text *, int *);
-__declspec(dllimport) void *LoadLibraryA(const char *);
-__declspec(dllimport) void *GetProcAddress(void *, const char *);
-__declspec(dllimport) void ExitProcess(unsigned);
-void start(void) {
+FOREIGN text *__stdcall GetCommandLineW(void);
+FOREIGN text **__stdcall CommandLineToArgvW(const text *, int *);
+FOREIGN void *__stdcall LoadLibraryA(const char *);
+FOREIGN void *__stdcall GetProcAddress(void *, const char *);
+FOREIGN void __stdcall ExitProcess(unsigned);
+void __stdcall start(void) {
     int count;
     text **words = CommandLineToArgvW(GetCommandLineW(), &count);
     void *dll = LoadLibraryA(DLL);
@@ -74,6 +74,16 @@ __declspec(dllimport) unsigned char SystemFunction036(void *, unsigned long);
 __declspec(dllexport) int ProcessPrng(void *into, unsigned long long size) { return SystemFunction036(into, size); }
 int start(void *dll, unsigned reason, void *reserved) { return 1; }
 """
+
+
+class Machine(NamedTuple):
+    """A kind of processor, as pip and the compiler name it."""
+
+    platform: str
+    zig: str
+
+
+BITS_64, BITS_32 = Machine("win_amd64", "x86_64-windows-gnu"), Machine("win32", "x86-windows-gnu")
 
 
 class Windows(NamedTuple):
@@ -170,6 +180,25 @@ def ready(say: Callable[[str], None]) -> Windows:
     return Windows(folder / "prefix", folder / "wheels")
 
 
+def ready_32_bit() -> Path:
+    """The folder of a cached 32-bit Python without packages; made first where it is missing.
+
+    Raises Lacking, BrokenTool.
+    """
+    cache = _cache()
+    folder = cache / f"python32-{_digest()}"
+    if not folder.is_dir():
+        with tempfile.TemporaryDirectory(prefix="half-made-", dir=cache) as name:
+            made, tools = Path(name, "whole"), Path(name, "tools")
+            _pip("install", "--target", str(tools), _COMPILER)
+            _put_interpreter(made, made, tools, BITS_32)
+            if not folder.is_dir():  # else another process was faster
+                made.rename(folder)
+    folder.touch()
+    _forget_old(cache)
+    return folder
+
+
 def _cache() -> Path:
     """A folder of our own that outlives an empty HOME."""
     if sys.platform == "win32":
@@ -221,33 +250,38 @@ def _set_up(made: Windows) -> None:
     made.run("reg", "add", r"HKCU\Software\Wine", "/v", "Version", "/d", "win10", "/f")
 
 
-def _put_python(made: Windows, tools: Path) -> None:
-    home, system = made.python.parent, made.prefix / "drive_c/windows/system32"
+def _put_interpreter(home: Path, system: Path, tools: Path, machine: Machine) -> None:
+    """Python in the folder `home`, its DLL in `system`, which Windows looks into."""
     shutil.copytree(sysconfig.get_path("stdlib"), home / "Lib", ignore=_NOT_COPIED)
     for name in ("DLLs", "Scripts", "Lib/site-packages"):
         (home / name).mkdir()
-    with zipfile.ZipFile(_dlls(tools)) as archive:
+    with zipfile.ZipFile(_dlls(tools, machine)) as archive:
         for member in archive.namelist():
             name = member.removeprefix("deploy_libs/")
             if name in (_DLL, "VCRUNTIME140.dll", "VCRUNTIME140_1.dll"):
-                # Where the installer for all users put them; a virtual environment's python.exe finds them there.
                 (system / name.lower()).write_bytes(archive.read(member))
             # Through _wmi, platform.platform() would abort wine 8.
             elif name != member and name.endswith((".pyd", ".dll")) and not name.startswith(("_wmi", "api-ms-")):
                 (home / "DLLs" / name).write_bytes(archive.read(member))
-    _compile(tools, home / "python.exe", _PYTHON_EXE, f'-DDLL="{_DLL}"', "-lkernel32", "-lshell32")
+    _compile(tools, home / "python.exe", _PYTHON_EXE, machine, f'-DDLL="{_DLL}"', "-lkernel32", "-lshell32")
+
+
+def _put_python(made: Windows, tools: Path) -> None:
+    # Where the installer for all users puts the DLL; a virtual environment's python.exe finds it there.
+    home, system = made.python.parent, made.prefix / "drive_c/windows/system32"
+    _put_interpreter(home, system, tools, BITS_64)
     launchers = home / "Lib/venv/scripts/nt"  # what venv copies; uv wants both
     launchers.mkdir(exist_ok=True)
     for name in ("python.exe", "pythonw.exe"):
         shutil.copy(home / "python.exe", launchers / name)
-    _compile(tools, system / "python3.dll", _PYTHON3_DLL, "-shared", str(_forwards(system / _DLL, tools)))
-    _compile(tools, system / "bcryptprimitives.dll", _PRNG_DLL, "-shared", "-ladvapi32")
+    _compile(tools, system / "python3.dll", _PYTHON3_DLL, BITS_64, "-shared", str(_forwards(system / _DLL, tools)))
+    _compile(tools, system / "bcryptprimitives.dll", _PRNG_DLL, BITS_64, "-shared", "-ladvapi32")
 
 
-def _dlls(tools: Path) -> Path:
+def _dlls(tools: Path, machine: Machine) -> Path:
     """The wheel with the DLLs. Raises Lacking where the index has none for this Python."""
     try:
-        (wheel,) = _download(tools, _DLLS)
+        (wheel,) = _download(tools, machine, _DLLS)
     except BrokenTool as error:
         if "No matching distribution" in str(error):
             raise Lacking(f"{_DLLS} for Python {VERSION} on Windows, which the package index does not have") from None
@@ -266,10 +300,10 @@ def _forwards(dll: Path, tools: Path) -> Path:
     return path
 
 
-def _compile(tools: Path, into: Path, source: str, *options: str) -> None:
+def _compile(tools: Path, into: Path, source: str, machine: Machine, *options: str) -> None:
     file = tools / f"{into.stem}.c"
     file.write_text(source)
-    flags = ["-target", _ZIG, "-O1", "-s", "-nostdlib", "-Wl,--entry,start", "-o", str(into)]
+    flags = ["-target", machine.zig, "-O1", "-s", "-nostdlib", "-Wl,--entry,start", "-o", str(into)]
     environ = {**os.environ, "PYTHONPATH": str(tools), "ZIG_GLOBAL_CACHE_DIR": str(tools / "cache")}
     _run([sys.executable, "-m", "ziglang", "cc", *flags, str(file), *options], environ)
 
@@ -280,15 +314,15 @@ def _install(made: Windows, requirements: Path) -> None:
     target = ["--python-platform", "windows", "--python-version", VERSION]
     project = str(_ROOT / "pyproject.toml")
     _run([*uv, "compile", *target, "--group", f"{project}:test", project, "--no-header", "-o", str(requirements)])
-    _download(made.wheels, "--requirement", str(requirements))
+    _download(made.wheels, BITS_64, "--requirement", str(requirements))
     local = ["--no-index", "--find-links", str(made.wheels), "--no-deps", "--only-binary=:all:"]
     site = made.python.parent / "Lib/site-packages"
     _run([*uv, "install", *target, *local, "--target", str(site), "--requirement", str(requirements)])
 
 
-def _download(into: Path, *what: str) -> list[Path]:
+def _download(into: Path, machine: Machine, *what: str) -> list[Path]:
     into.mkdir(exist_ok=True)
-    only = ["--no-deps", "--only-binary=:all:", "--platform", _PLATFORM, "--python-version", VERSION]
+    only = ["--no-deps", "--only-binary=:all:", "--platform", machine.platform, "--python-version", VERSION]
     _pip("download", *only, "--implementation", "cp", "--dest", str(into), *what)
     return list(into.glob("*.whl"))
 
