@@ -23,6 +23,7 @@ from tests.azure.provider import BARE
 
 USER = "VssSessionToken"
 DEADLINE = 120.0  # seconds for one run of a client; a busy machine needs twenty
+PYTHON = "python.exe" if os.name == "nt" else "python"  # of a virtual environment
 
 # Wraps what keyring calls, in processes of the test only, and changes nothing of it.
 SPY = """
@@ -203,7 +204,7 @@ def pip_wheel(job: Job, options: Sequence[str]) -> Command:
 def _uv_with_users(job: Job) -> Command:
     # uv keeps credentials by host and user name, so that on one host each organisation needs a user name of its own.
     first, *others = [feed.with_user(feed.organisation) if feed.hosted else feed.url for feed in job.feeds]
-    words = ["uv", "pip", "install", "--no-config", "--no-cache", "--python", str(job.programs / "python")]
+    words = ["uv", "pip", "install", "--no-config", "--no-cache", "--python", str(job.programs / PYTHON)]
     words += ["--keyring-provider", "subprocess", "--target", str(job.folder / "installed"), "--default-index", first]
     return Command([*words, *(word for url in others for word in ("--index", url)), *job.packages])
 
@@ -213,7 +214,7 @@ def _uv_always(job: Job) -> Command:
     indexes = [_uv_index(feed, default=feed is job.feeds[0]) for feed in job.feeds]
     config.write_text('keyring-provider = "subprocess"\n' + "".join(indexes))
     words = ["uv", "pip", "install", "--config-file", str(config), "--no-cache"]
-    words += ["--python", str(job.programs / "python"), "--target", str(job.folder / "installed")]
+    words += ["--python", str(job.programs / PYTHON), "--target", str(job.folder / "installed")]
     return Command([*words, *job.packages])
 
 

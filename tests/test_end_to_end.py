@@ -106,11 +106,14 @@ def test_a_sign_in_by_code_with_the_installed_programs(installed: Path, tmp_path
         assert "logged in to" in run(installed / "artifacts-keyring", "login", first.url, environ=environ)
         token = run(installed / "keyring", "get", first.url, "VssSessionToken", environ=environ)
         assert world.steps.count("devicecode") == 1 and token.startswith("token-org-")
+        # One sign-in serves all organisations, until it is removed.
+        assert run(installed / "keyring", "get", second.url, "me", environ=environ).startswith("token-other-")
+        assert world.steps.count("devicecode") == 1
+        assert run(installed / "artifacts-keyring", "logout", environ=environ).count("removed ") == 2
         # And by keyring itself, where a person may be asked.
         asking = {**environ, "ARTIFACTS_KEYRING_NONINTERACTIVE_MODE": "false"}
         assert run(installed / "keyring", "get", second.url, "me", environ=asking).startswith("token-other-")
         assert world.steps.count("devicecode") == 2
-        assert run(installed / "artifacts-keyring", "logout", environ=environ).count("removed ") == 2
 
 
 def test_another_platforms_wheel_carries_its_tag_and_tree(

@@ -15,6 +15,7 @@ from credprovider.download import Patience
 from credprovider.errors import ReleaseError
 from credprovider.pin import Pin
 
+from tests.archives import contents as by_vendors_path
 from tests.conftest import ROOT
 from tests.pinning import Content, Trees, environment, pack, reduced, tree_of, versioned
 from tests.release_api import PROJECT, ReleasePage, release_page
@@ -101,8 +102,10 @@ def test_a_newer_release_is_written_and_the_pull_request_has_its_text(
 
 def excerpt(root: Path) -> Content:
     """The reduced payload, and what decides about the floor of macOS."""
-    deciders = [path for path in root.rglob("msalruntime*.dylib") if path.is_file()]
-    return {**reduced(root), **{path.relative_to(root).as_posix(): path.read_bytes() for path in deciders}}
+    deciders = {
+        path: data for path, data in by_vendors_path(root).items() if "msalruntime" in path and path.endswith(".dylib")
+    }
+    return {**reduced(root), **deciders}
 
 
 def test_the_run_learns_the_version(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ import pytest
 
 import artifacts_keyring
 
+pytestmark = pytest.mark.posix
+
 BIN = Path(sys.executable).parent
 
 SCRIPT = '''
@@ -26,8 +28,6 @@ from typing import Optional
 
 import artifacts_keyring
 from artifacts_keyring import ArtifactsKeyringBackend, CredentialProvider
-
-pytestmark = pytest.mark.posix
 
 URL = "https://pkgs.dev.azure.com/ORG/_packaging/FEED/pypi/simple/"
 
