@@ -19,7 +19,6 @@ VERSION_FILE = "artifacts_keyring/__init__.py"
 CHANGELOG = "CHANGELOG.md"
 MAIN = "main"
 REF_VARIABLE = "GITHUB_REF"
-DRY_VARIABLE = "RELEASE_DRY_RUN"
 
 _VERSION = re.compile(r'^__version__\s*(?::\s*[\w.]+\s*)?=\s*["\']([^"\']*)["\']', re.MULTILINE)
 _HEADING = re.compile(r"^## (?P<version>\S+)(?: \((?P<date>[^)]*)\))?\s*$", re.MULTILINE)
