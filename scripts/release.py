@@ -92,7 +92,7 @@ def _release(state: State, options: argparse.Namespace) -> None:
             f"{options.outdir} holds {', '.join(strange)}, no file of {state.version}; "
             "empty it, or choose another folder with --outdir"
         )
-    _build_and_prove(options.outdir, options.verbose)
+    _build_and_prove(options.outdir, options.verbose, strict=options.strict)
     _sizes(state, options)
     _conclude(state, against, options.dry_run)
 
@@ -112,13 +112,13 @@ def _conclude(state: State, against: Sequence[str], dry_run: bool) -> None:
         _say("this was a dry run: nothing was tagged or uploaded; with --no-dry-run it stops at what stands against it")
 
 
-def _build_and_prove(into: Path, verbose: bool) -> None:
+def _build_and_prove(into: Path, verbose: bool, *, strict: bool) -> None:
     from credprovider import handover
 
     _pass("build, and build again differently", verbose, "build.py", *BUILD, "--outdir", str(into))
     built = [str(path) for path in handover.files(into)]
     _pass("check what each file claims", verbose, "check.py", *built)
-    _pass("run what can run here", verbose, "smoke.py", *built)
+    _pass("run what can run here", verbose, "smoke.py", *(["--strict"] if strict else []), *built)
 
 
 def _pass(title: str, verbose: bool, script: str, *arguments: str) -> None:
@@ -171,6 +171,9 @@ def _options() -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         default=os.environ.get("RELEASE_DRY_RUN", "true") != "false",
         help="say what stands against a release and go on (the default); RELEASE_DRY_RUN=false is --no-dry-run",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="stop where a tool is missing to run a file that can run here"
     )
     parser.add_argument("--verbose", action="store_true", help="show every rule that a file keeps, every equal digest")
     parser.add_argument("--outdir", type=Path, default=Path("dist"), help="output folder (default: dist)")

@@ -31,7 +31,6 @@ os.environ.setdefault("UV_LINK_MODE", "copy")
 # The reasons for a skip that --no-skips accepts: no tool that could be installed would run the test there.
 ACCEPTED_SKIPS = (
     "this machine runs arm64 programs through qemu's binfmt handler",
-    "linux-arm64: Debian, whose servers have arm64 packages, too",
     "consoles are Windows' own",  # scripts/test.py --windows
 )
 CLIENT_ROW = "client"  # the property that a row of the table of clients is recorded under

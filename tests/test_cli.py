@@ -116,6 +116,7 @@ def window(folder: Path, opener: str) -> dict[str, str]:
     return {"DISPLAY": ":9", "PATH": f"{folder}:/usr/bin:/bin", **timeout}
 
 
+@pytest.mark.slow
 @pytest.mark.provider
 def test_a_second_login_needs_nobody(desk: Desk) -> None:
     desk.run("login", desk.feed.url)
@@ -148,6 +149,7 @@ def test_a_public_feed_needs_no_login(desk: Desk) -> None:
     assert desk.run("login", url).stdout == f"{url} is public: it needs no login\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["login", "doctor"])
 @pytest.mark.parametrize("url", ["https://example.com/simple/", "nonsense"])
 @pytest.mark.provider
@@ -158,6 +160,7 @@ def test_what_is_no_feed_is_refused(desk: Desk, command: str, url: str) -> None:
     assert desk.world.requests == []
 
 
+@pytest.mark.slow
 @pytest.mark.provider
 def test_a_password_in_a_url_is_not_repeated(desk: Desk) -> None:
     done = desk.run("login", "https://me:hunter2@example.com/simple/", code=2)
@@ -201,6 +204,7 @@ def test_doctor_finds_a_changed_payload(tmp_path: Path, wheel: Callable[[str], P
     assert seen == ["True", "False"]
 
 
+@pytest.mark.slow
 @pytest.mark.provider
 def test_marks_and_colours_fit_the_terminal(desk: Desk) -> None:
     plain = desk.run("doctor", PYTHONIOENCODING="ascii").stdout

@@ -393,7 +393,9 @@ FAULTS = [
 
 @pytest.mark.provider
 @pytest.mark.parametrize("command", ["get", "login"])
-@pytest.mark.parametrize(("environ", "line"), FAULTS)
+@pytest.mark.parametrize(
+    ("environ", "line"), [FAULTS[0], *(pytest.param(*row, marks=pytest.mark.slow) for row in FAULTS[1:])]
+)
 def test_a_fault_is_one_line_and_no_request_carries_it(
     desk: Desk, command: str, environ: dict[str, str], line: str
 ) -> None:
@@ -410,7 +412,16 @@ def test_a_public_feed_hears_nothing_of_a_fault(desk: Desk) -> None:
 
 
 @pytest.mark.provider
-@pytest.mark.parametrize("environ", [prefixes(ORGANISATION), external(INDEX[:-1]), {OLD_PREFIX: INDEX, OLD_TOKEN: "x"}])
+@pytest.mark.parametrize(
+    "environ",
+    [
+        prefixes(ORGANISATION),
+        *(
+            pytest.param(environ, marks=pytest.mark.slow)
+            for environ in (external(INDEX[:-1]), {OLD_PREFIX: INDEX, OLD_TOKEN: "x"})
+        ),
+    ],
+)
 def test_a_login_with_a_refused_token_names_its_variable(desk: Desk, environ: dict[str, str]) -> None:
     """Kind E: in every spelling, and without a second try that could not help."""
     name = next(name for name in (TOKEN, OLD_TOKEN, EXTERNAL) if name in environ)
@@ -477,6 +488,7 @@ def test_an_identity_that_gets_no_token_names_its_variable(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.provider
 @pytest.mark.parametrize("better", [{EXTERNAL: listing(entry(INDEX, "u", "$(X)"))}, {PREFIX: INDEX, TOKEN: "$(X)"}])
 def test_an_identity_answers_where_a_password_is_a_macro(desk: Desk, better: dict[str, str]) -> None:
@@ -494,6 +506,7 @@ def test_an_empty_variable_is_named_where_nobody_can_sign_in(desk: Desk) -> None
     assert said.startswith(f"artifacts-keyring: {EXTERNAL} is empty, and {INDEX} needs a sign-in then, ")
 
 
+@pytest.mark.slow
 @pytest.mark.provider
 @pytest.mark.parametrize("name", [TOKEN, OLD_TOKEN])
 def test_the_real_provider_refuses_to_sign_in_beside_a_token_alone(

@@ -116,6 +116,7 @@ def test_a_sign_in_by_code_with_the_installed_programs(installed: Path, tmp_path
         assert world.steps.count("devicecode") == 2
 
 
+@pytest.mark.slow
 def test_another_platforms_wheel_carries_its_tag_and_tree(
     wheel: Callable[[str], Path], lock: Pin, tmp_path: Path
 ) -> None:
@@ -126,6 +127,7 @@ def test_another_platforms_wheel_carries_its_tag_and_tree(
     assert payload.tree_digest(tmp_path / "artifacts_keyring/bin") == lock.targets["osx-arm64"].tree.sha256
 
 
+@pytest.mark.slow
 def test_the_sdist_gives_the_portable_wheel_without_any_source(
     sdist: Path, wheel: Callable[[str], Path], tmp_path: Path
 ) -> None:

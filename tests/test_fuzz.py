@@ -26,6 +26,7 @@ def test_what_is_in_the_corpus_breaks_no_promise(name: str, path: Path) -> None:
     TARGETS[name](fuzzing.read(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_what_is_made_of_the_corpus_breaks_no_promise(name: str) -> None:
     @settings(max_examples=RUNS[name], **BOUNDED)  # type: ignore[arg-type]

@@ -231,6 +231,7 @@ def test_what_an_archive_says_is_cut_and_made_printable() -> None:
 # --- bounds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_not_kept_may_be_so_many_members_and_no_more(kind: str, tmp_path: Path) -> None:
     spare = [Item(f"f{number}", type=tarfile.DIRTYPE) for number in range(members.SPARE_MEMBERS + 1)]
@@ -285,6 +286,7 @@ def test_what_is_not_taken_is_bounded_too(tmp_path: Path) -> None:
     assert "unpacks to more than" in refused(made, TREE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_more_folders_than_any_payload_has_are_refused(kind: str, tmp_path: Path) -> None:
     folders = [Item(f"d{number}", type=tarfile.DIRTYPE) for number in range(members.SPARE_MEMBERS + TREE.files + 1)]
@@ -303,6 +305,7 @@ def test_a_header_of_any_size_is_not_read_into_memory(type_: bytes, tmp_path: Pa
     assert most[0] < 10 << 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_memory_does_not_grow_with_the_payload(kind: str, tmp_path: Path) -> None:
     big = {"big": bytes(32 << 20)}
@@ -316,6 +319,7 @@ def test_memory_does_not_grow_with_the_payload(kind: str, tmp_path: Path) -> Non
 # --- damage
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_truncated_archive_is_refused_wherever_it_ends(kind: str, tmp_path: Path) -> None:
     made = make(kind, tmp_path, files(GOOD))
@@ -326,6 +330,7 @@ def test_a_truncated_archive_is_refused_wherever_it_ends(kind: str, tmp_path: Pa
         (tmp_path / "place").rmdir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_flipped_byte_is_an_error_or_makes_no_difference(kind: str, tmp_path: Path) -> None:
     made = make(kind, tmp_path, files(GOOD))

@@ -44,6 +44,7 @@ PROVIDERS = {
     "nothing on stderr": f"out({AS_IT_IS!r})",
     "another field": f"out({json.dumps({'password': PASSWORD}).encode()!r}); err({AS_IT_IS!r}); sys.exit(2)",
 }
+ON_WINDOWS = ("well-behaved", "throws")
 # One process for all commands, none of which may remember what another was told.
 EVERYTHING = """
 import contextlib, os
@@ -89,7 +90,10 @@ def said(words: list[str], environ: dict[str, str]) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize(
+    "provider",
+    [name if name in ON_WINDOWS else pytest.param(name, marks=pytest.mark.slow) for name in PROVIDERS],
+)
 def test_no_output_holds_what_a_provider_said_on_stdout(
     provider: str, url: tuple[AzureWorld, str], home: Path, tmp_path: Path
 ) -> None:

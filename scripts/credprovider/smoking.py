@@ -17,7 +17,9 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path, PurePosixPath
 from typing import Callable, NamedTuple
 
@@ -55,12 +57,13 @@ class Answer:
 
 
 def run(files: Sequence[Path], question: Question, say: Callable[[str], None]) -> list[Answer]:
-    """Take a look-up through the provider in each wheel or sdist, one after another. Raises UnreadableError."""
-    with tempfile.TemporaryDirectory(prefix="smoke-") as name:
+    """Take a look-up through the provider in each wheel or sdist, two at a time. Raises UnreadableError."""
+    with tempfile.TemporaryDirectory(prefix="smoke-") as name, ThreadPoolExecutor(2) as pool:
+        scratches = (Path(name, str(number)) for number in range(len(files)))
         answers = []
-        for number, path in enumerate(files):
-            answers.append(_one(path, question, Path(name, str(number))))
-            say(f"{path.name}: {answers[-1].outcome}")
+        for answer in pool.map(_one, files, repeat(question), scratches):
+            say(f"{answer.file}: {answer.outcome}")
+            answers.append(answer)
         return answers
 
 
