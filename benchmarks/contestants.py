@@ -11,7 +11,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Optional
 
-from benchmarks.results import BARE, NOFUSS, OURS, PREDECESSOR, BenchmarkError
+from benchmarks.results import BARE, BEFORE, NOFUSS, OURS, PREDECESSOR, BenchmarkError
 
 PREDECESSOR_REQUIREMENT = "artifacts-keyring==2.0.0rc5"
 NOFUSS_REQUIREMENT = "artifacts-keyring-nofuss"
@@ -48,15 +48,32 @@ class Contestant:
         return dict(sorted(found.items()))
 
 
-def install_all(ours: Path, into: Path) -> dict[str, Contestant]:
-    """All contestants; `ours` is our wheel, the others come from the user's index. Raises BenchmarkError."""
+def install_all(ours: Path, into: Path, before: Optional[Path] = None) -> dict[str, Contestant]:
+    """All contestants; `ours` is our wheel, `before` one of an earlier commit, the others come from the user's index.
+
+    Raises BenchmarkError.
+    """
     wheels = {
         OURS: ours,
         PREDECESSOR: _download(PREDECESSOR_REQUIREMENT, into / "wheels" / PREDECESSOR),
         NOFUSS: _download(NOFUSS_REQUIREMENT, into / "wheels" / NOFUSS),
+        **({BEFORE: before} if before else {}),
         BARE: None,
     }
     return {name: _installed(name, wheel, into) for name, wheel in wheels.items()}
+
+
+def build(revision: str, root: Path, into: Path) -> Path:
+    """This platform's wheel of another commit of the repository `root`. Raises BenchmarkError."""
+    tree = into / "tree"
+    tree.mkdir(parents=True)
+    archive = subprocess.run(["git", "archive", revision], cwd=root, capture_output=True, check=False)
+    if archive.returncode:
+        raise BenchmarkError(f"{revision} is no commit of this repository: name one with --before")
+    subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
+    _pip(["wheel", "--no-deps", "--wheel-dir", str(into / "dist"), str(tree)])
+    (wheel,) = (into / "dist").iterdir()
+    return wheel
 
 
 def install_file(wheel: Path, prefix: Path) -> None:

@@ -8,8 +8,11 @@ from functools import partial
 from typing import Optional
 
 from benchmarks.results import (
+    ALONE,
     BARE,
+    BEFORE,
     CACHED,
+    COMMAND,
     DECLARED,
     FOREIGN,
     LARGE,
@@ -59,6 +62,16 @@ def reference(results: Results, latency_ms: int) -> Optional[float]:
 def _times(results: Results) -> Iterator[Goal]:
     yield _each(results, "foreign service: ms more than bare keyring", 3.0, _more)
     yield _each(results, "declared credential / bare keyring", 1.10, _declared)
+    yield Goal(
+        "token command: ms more than a declared credential, the command alone and one request", 15.0, _command(results)
+    )
+    for case, limit in ((FOREIGN, 1.03), (DECLARED, 1.03), (CACHED, 1.03)):
+        if results.seconds(BEFORE, case) is not None:
+            yield Goal(
+                f"{case} / the version before",
+                limit,
+                _ratio(results.seconds(OURS, case), results.seconds(BEFORE, case)),
+            )
     for latency in (0, 50):
         name = f"cached token, {latency} ms a request / (bare keyring + bare provider + one request)"
         yield _each(results, name, 1.05, partial(_cached, latency))
@@ -97,6 +110,12 @@ def _more(results: Results, who: str) -> Optional[float]:
 
 def _declared(results: Results, who: str) -> Optional[float]:
     return _ratio(results.seconds(who, DECLARED), results.seconds(BARE, DECLARED))
+
+
+def _command(results: Results) -> Optional[float]:
+    parts = [results.seconds(who, case) for who, case in ((OURS, DECLARED), (ALONE, COMMAND), (REQUEST, COMMAND))]
+    known, mine = [part for part in parts if part is not None], results.seconds(OURS, COMMAND)
+    return (mine - sum(known)) * 1000 if mine is not None and len(known) == len(parts) else None
 
 
 def _cached(latency_ms: int, results: Results, who: str) -> Optional[float]:

@@ -12,12 +12,16 @@ from pathlib import Path
 
 from benchmarks.contestants import Contestant
 from benchmarks.results import (
+    ALONE,
     BARE,
+    BEFORE,
     CACHED,
+    COMMAND,
     EXPIRED,
     FOREIGN,
     NOFUSS,
     OURS,
+    PREDECESSOR,
     PROVIDER,
     REQUEST,
     SMALL,
@@ -31,10 +35,11 @@ from tests.azure import launcher
 _WATCHED = Path(__file__).with_name("watched.py")
 _DEADLINE = 120.0  # seconds for one process
 _NO_PROVIDER = "has no provider, and so none of its cached tokens"
+_NO_COMMAND = "knows no token command"
 
 # A parent that does nothing else: on some virtual machines a grandchild of the measuring process starts
-# 12 to 17 ms later than a child, so the provider has to stand where the backend's stands.
-_PROVIDER_CODE = """
+# 12 to 17 ms later than a child, so provider and command have to stand where the backend's stand.
+_PROGRAM_CODE = """
 import subprocess, sys, time
 started = time.perf_counter()
 subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, capture_output=True, check=True)
@@ -72,7 +77,7 @@ def look_ups(stage: Stage, contestants: Mapping[str, Contestant], runs: int) -> 
         for one in contestants.values():
             obstacle = _obstacle(one.name, case)
             yield _unable(case, one, obstacle) if obstacle else _row(stage, case, one, medians[one.name])
-        for name in (PROVIDER, REQUEST):
+        for name in (PROVIDER, REQUEST, ALONE):
             if name in medians:
                 yield LookUp(case.name, case.latency_ms, case.index_bytes, name, round(medians[name], 4))
 
@@ -110,17 +115,19 @@ def _rotated(names: Sequence[str], by: int) -> list[str]:
 
 def _obstacle(name: str, case: Case) -> str:
     """Why a contestant cannot do this, or the empty string."""
+    if case.name == COMMAND and name in (PREDECESSOR, NOFUSS, BEFORE):
+        return _NO_COMMAND if name != BEFORE else "not asked"
     return _NO_PROVIDER if name == NOFUSS and case.name in (CACHED, EXPIRED) else ""
 
 
 def _turns(stage: Stage, case: Case, able: Sequence[Contestant], ours: Contestant) -> dict[str, Measure]:
     turns: dict[str, Measure] = {one.name: partial(_timed, stage, case, one) for one in able}
-    if case.name == CACHED and case.index_bytes == SMALL:
-        url, environ = stage.feed.url, stage.environ(case)
-        provider = [str(ours.python), "-c", _PROVIDER_CODE, *_provider_command(stage)]
-        request = [str(ours.python), "-c", _REQUEST_CODE, url, USER, stage.token]
-        turns[PROVIDER] = lambda: float(_said(provider, environ))
-        turns[REQUEST] = lambda: float(_said(request, environ))
+    if case.name in (CACHED, COMMAND) and case.index_bytes == SMALL:
+        name, words = (PROVIDER, _provider_command(stage)) if case.name == CACHED else (ALONE, _token_command(stage))
+        program = [str(ours.python), "-c", _PROGRAM_CODE, *words]
+        request = [str(ours.python), "-c", _REQUEST_CODE, stage.feed.url, USER, stage.token]
+        turns[name] = lambda: float(_said(program, stage.environ(case)))
+        turns[REQUEST] = lambda: float(_said(request, stage.environ(case)))
     return turns
 
 
@@ -128,6 +135,10 @@ def _provider_command(stage: Stage) -> list[str]:
     options = {"-IsRetry": "false", "-NonInteractive": "true", "-CanShowDialog": "false", "-OutputFormat": "Json"}
     words = [word for pair in options.items() for word in pair]
     return [str(launcher(stage.tree)), "-Uri", stage.feed.url, *words]
+
+
+def _token_command(stage: Stage) -> list[str]:
+    return ["cat", str(stage.secret_file)]
 
 
 def _timed(stage: Stage, case: Case, one: Contestant) -> float:

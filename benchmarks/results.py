@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Optional
 
 OURS, PREDECESSOR, NOFUSS, BARE = "ours", "predecessor", "nofuss", "bare keyring"
+BEFORE = "ours before"  # an earlier commit of this project
 # No contestants, but what a look-up through the provider cannot do without.
-PROVIDER, REQUEST = "provider alone", "one request"
+PROVIDER, REQUEST, ALONE = "provider alone", "one request", "command alone"
 
-FOREIGN, DECLARED, CACHED, EXPIRED = "foreign", "declared", "cached", "expired"
+FOREIGN, DECLARED, COMMAND, CACHED, EXPIRED = "foreign", "declared", "token command", "cached", "expired"
 SMALL, LARGE = 0, 20_000_000  # bytes that an index page is padded to
 
 

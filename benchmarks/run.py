@@ -59,6 +59,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=9, help="of each contestant in each case (default: 9)")
     parser.add_argument("--release", action="store_true", help="fetch what a whole release needs, if it is not at hand")
     parser.add_argument("--no-release", action="store_true", help="leave the whole release out, even if it is at hand")
+    parser.add_argument("--before", metavar="COMMIT", help="measure this commit of the project, too")
     parser.add_argument("--from-json", action="store_true", help="measure nothing: print and draw results.json again")
     parser.add_argument("--into", type=Path, default=HERE, help="folder of results.json and charts/")
     options = parser.parse_args()
@@ -76,11 +77,12 @@ def _measure(options: argparse.Namespace) -> Results:
     _warn_when_busy()
     with tempfile.TemporaryDirectory(prefix="artifacts-keyring-bench-") as name:
         scratch, machine = Path(name), _machine()
-        before = sizes.predecessor_release()  # first, because it is what a network can refuse
+        predecessor = sizes.predecessor_release()  # first, because it is what a network can refuse
         release, build = _release(options)
         _say("wheel and environments")
         wheel = releases.native_wheel(environment.ROOT, scratch / "dist")
-        everyone = contestants.install_all(wheel, scratch)
+        before = contestants.build(options.before, environment.ROOT, scratch / "before") if options.before else None
+        everyone = contestants.install_all(wheel, scratch, before)
         _say("sizes and installs")
         found = tuple(sizes.wheels(everyone, scratch, max(1, options.runs // 3)))
         _say("imports")
@@ -93,7 +95,7 @@ def _measure(options: argparse.Namespace) -> Results:
             lookups=_look_ups(everyone, scratch / "home", options.runs),
             imports=imports,
             sizes=found,
-            releases=(*([release] if release else []), before),
+            releases=(*([release] if release else []), predecessor),
             build=build,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 import socket
 import struct
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Optional
 
-from benchmarks.results import CACHED, DECLARED, EXPIRED, FOREIGN, LARGE, SMALL, BenchmarkError
+from benchmarks.results import CACHED, COMMAND, DECLARED, EXPIRED, FOREIGN, LARGE, SMALL, BenchmarkError
 from tests.azure import AzureWorld
 from tests.azure.server import Handler
 
@@ -41,6 +42,7 @@ CASES = (
     Case(FOREIGN, rounds=3),
     Case(DECLARED, rounds=3),
     Case(DECLARED, 50),
+    Case(COMMAND, rounds=3),
     Case(CACHED),
     Case(CACHED, 50),
     Case(CACHED, 0, LARGE),
@@ -74,6 +76,8 @@ class Stage:
         self.feed = self.world.feed("org", "feed")
         _user, self.token = self.world.login(self.feed, self.tree, self.home)
         self.declared = self.world.token("org")
+        self.secret_file = self.home / "secret"
+        self.secret_file.write_text(f"{self.declared}\n")
         return self
 
     def __exit__(
@@ -98,6 +102,8 @@ class Stage:
     def environ(self, case: Case) -> dict[str, str]:
         """The whole environment of the process that asks."""
         base = self.world.environ(self.home)
+        if case.name == COMMAND:
+            return {**base, "ARTIFACTS_KEYRING_TOKEN_COMMAND": shlex.join(["cat", str(self.secret_file)])}
         return {**base, **self._declaring()} if case.name == DECLARED else base
 
     def judge(self, case: Case, output: str) -> str:

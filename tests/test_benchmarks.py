@@ -17,8 +17,11 @@ import pytest
 from artifacts_keyring import trust
 from benchmarks import charts, goals, measuring, results, sizes, stage, tables
 from benchmarks.results import (
+    ALONE,
     BARE,
+    BEFORE,
     CACHED,
+    COMMAND,
     DECLARED,
     FOREIGN,
     LARGE,
@@ -47,6 +50,7 @@ def _look_ups() -> Iterator[LookUp]:
     seconds = {
         FOREIGN: {OURS: 0.102, PREDECESSOR: 0.14, NOFUSS: 0.25, BARE: 0.1},
         DECLARED: {OURS: 0.12, PREDECESSOR: 0.5, NOFUSS: 0.3, BARE: 0.1},
+        COMMAND: {OURS: 0.15, BARE: 0.1, ALONE: 0.002, REQUEST: 0.02},
         CACHED: {OURS: 0.309, PREDECESSOR: 0.36, BARE: 0.1, PROVIDER: 0.18, REQUEST: 0.02},
     }
     for case, times in seconds.items():
@@ -97,6 +101,21 @@ def test_goals_compare_with_bare_keyring(found: Results) -> None:
     foreign, declared = _goal(found, "foreign"), _goal(found, "declared credential / bare")
     assert [foreign.ours, declared.ours] == pytest.approx([2.0, 1.2])
     assert [foreign.verdict, declared.verdict] == ["met", "NOT met"]
+
+
+def test_a_token_command_is_held_against_a_declared_credential_itself_and_one_request(found: Results) -> None:
+    goal = _goal(found, "token command")
+    assert goal.ours == pytest.approx(150 - (120 + 2 + 20)) and goal.verdict == "met"
+    less = dataclasses.replace(found, lookups=tuple(row for row in found.lookups if row.who != ALONE))
+    assert _goal(less, "token command").verdict == "not measured"
+
+
+def test_the_version_before_is_compared_where_it_was_measured(found: Results) -> None:
+    assert not [goal for goal in goals.goals(found) if "version before" in goal.name]
+    rows = (LookUp(FOREIGN, 0, 0, BEFORE, 0.1), LookUp(DECLARED, 0, 0, BEFORE, 0.12))
+    more = dataclasses.replace(found, lookups=(*found.lookups, *rows))
+    assert _goal(more, "foreign / the version").ours == pytest.approx(1.02)
+    assert (_goal(more, "declared / the version").ours, _goal(more, "declared / the version").verdict) == (1, "met")
 
 
 def test_processes_count_beyond_those_of_keyring_itself(found: Results) -> None:
