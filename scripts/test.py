@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import IO
 
 import environment
 
@@ -68,18 +69,25 @@ def on_windows(arguments: list[str]) -> int:
             clock = threading.Timer(WINDOWS_SECONDS, system.stop)
             clock.start()
             started = time.monotonic()
+            # Not until the end of its output: what a test has left there may hold that open for minutes.
+            reader = threading.Thread(target=_show, args=(process.stdout,))
+            reader.start()
             try:
-                for line in process.stdout or ():
-                    sys.stdout.buffer.write(line.replace(b"\r\n", b"\n"))
-                    sys.stdout.flush()
                 process.wait()
             finally:
                 clock.cancel()
                 system.stop()  # nothing there hears of an interrupt
+                reader.join()
         if time.monotonic() - started < WINDOWS_SECONDS:
             return process.returncode
         print(f"test.py: the tests on Windows were ended after {WINDOWS_SECONDS:.0f} s", file=sys.stderr)
         return 1
+
+
+def _show(output: IO[bytes]) -> None:
+    for line in output:
+        sys.stdout.buffer.write(line.replace(b"\r\n", b"\n"))
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
