@@ -63,7 +63,9 @@ def _times(results: Results) -> Iterator[Goal]:
     yield _each(results, "foreign service: ms more than bare keyring", 3.0, _more)
     yield _each(results, "declared credential / bare keyring", 1.10, _declared)
     yield Goal(
-        "token command: ms more than a declared credential, the command alone and one request", 15.0, _command(results)
+        "token command: ms more than a declared credential, the command alone and one request, httpx loaded for it",
+        15.0,
+        _command(results),
     )
     for case, limit in ((FOREIGN, 1.03), (DECLARED, 1.03), (CACHED, 1.03)):
         if results.seconds(BEFORE, case) is not None:
