@@ -67,11 +67,11 @@ def _times(results: Results) -> Iterator[Goal]:
         15.0,
         _command(results),
     )
-    for case, limit in ((FOREIGN, 1.03), (DECLARED, 1.03), (CACHED, 1.03)):
+    for case in (FOREIGN, DECLARED, CACHED):
         if results.seconds(BEFORE, case) is not None:
             yield Goal(
                 f"{case} / the version before",
-                limit,
+                1.03,
                 _ratio(results.seconds(OURS, case), results.seconds(BEFORE, case)),
             )
     for latency in (0, 50):

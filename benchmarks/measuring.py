@@ -21,7 +21,6 @@ from benchmarks.results import (
     FOREIGN,
     NOFUSS,
     OURS,
-    PREDECESSOR,
     PROVIDER,
     REQUEST,
     SMALL,
@@ -117,15 +116,15 @@ def _rotated(names: Sequence[str], by: int) -> list[str]:
 
 def _obstacle(name: str, case: Case) -> str:
     """Why a contestant cannot do this, or the empty string."""
-    if case.name == COMMAND and name in (PREDECESSOR, NOFUSS, BEFORE):
-        return _NO_COMMAND if name != BEFORE else "not asked"
+    if case.name == COMMAND and name not in (OURS, BARE):
+        return "not asked" if name == BEFORE else _NO_COMMAND
     return _NO_PROVIDER if name == NOFUSS and case.name in (CACHED, EXPIRED) else ""
 
 
 def _turns(stage: Stage, case: Case, able: Sequence[Contestant], ours: Contestant) -> dict[str, Measure]:
     turns: dict[str, Measure] = {one.name: partial(_timed, stage, case, one) for one in able}
     if case.name in (CACHED, COMMAND) and case.index_bytes == SMALL:
-        name, words = (PROVIDER, _provider_command(stage)) if case.name == CACHED else (ALONE, _token_command(stage))
+        name, words = (PROVIDER, _provider_command(stage)) if case.name == CACHED else (ALONE, stage.command)
         program = [str(ours.python), "-c", _PROGRAM_CODE, *words]
         how = "httpx loaded" if case.name == CACHED else "loading httpx"
         request = [str(ours.python), "-c", _REQUEST_CODE, stage.feed.url, USER, stage.token, how]
@@ -138,10 +137,6 @@ def _provider_command(stage: Stage) -> list[str]:
     options = {"-IsRetry": "false", "-NonInteractive": "true", "-CanShowDialog": "false", "-OutputFormat": "Json"}
     words = [word for pair in options.items() for word in pair]
     return [str(launcher(stage.tree)), "-Uri", stage.feed.url, *words]
-
-
-def _token_command(stage: Stage) -> list[str]:
-    return ["cat", str(stage.secret_file)]
 
 
 def _timed(stage: Stage, case: Case, one: Contestant) -> float:

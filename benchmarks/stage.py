@@ -76,8 +76,9 @@ class Stage:
         self.feed = self.world.feed("org", "feed")
         _user, self.token = self.world.login(self.feed, self.tree, self.home)
         self.declared = self.world.token("org")
-        self.secret_file = self.home / "secret"
-        self.secret_file.write_text(f"{self.declared}\n")
+        secret = self.home / "secret"
+        secret.write_text(f"{self.declared}\n")
+        self.command = ["cat", str(secret)]
         return self
 
     def __exit__(
@@ -103,7 +104,7 @@ class Stage:
         """The whole environment of the process that asks."""
         base = self.world.environ(self.home)
         if case.name == COMMAND:
-            return {**base, "ARTIFACTS_KEYRING_TOKEN_COMMAND": shlex.join(["cat", str(self.secret_file)])}
+            return {**base, "ARTIFACTS_KEYRING_TOKEN_COMMAND": shlex.join(self.command)}
         return {**base, **self._declaring()} if case.name == DECLARED else base
 
     def judge(self, case: Case, output: str) -> str:
