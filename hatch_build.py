@@ -16,7 +16,7 @@ for _folder in ("scripts", "."):
     if _path not in sys.path:
         sys.path.insert(0, _path)
 
-from credprovider import embed  # noqa: E402
+from credprovider import hook  # noqa: E402
 from credprovider.errors import BuildError  # noqa: E402
 
 
@@ -27,16 +27,16 @@ class ProviderHook(BuildHookInterface):  # type: ignore[type-arg]
 
     def dependencies(self) -> list[str]:
         """What this build needs beyond hatchling: nothing where the payload is at hand already."""
-        return embed.requirements(Path(self.root), os.environ)
+        return hook.requirements(Path(self.root), os.environ)
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it collects files; `version` is standard or editable."""
         # Held by the hook, so that it goes away with it whichever way the build ends.
         self._staging = tempfile.TemporaryDirectory(prefix="artifacts-keyring-")
         try:
-            embed.refuse_unknown_settings(self.config)
-            staged = embed.prepare(
-                embed.Build(Path(self.root), self.target_name, version, os.environ, self._dist_info()),
+            hook.refuse_unknown_settings(self.config)
+            staged = hook.prepare(
+                hook.Build(Path(self.root), self.target_name, version, os.environ, self._dist_info()),
                 Path(self._staging.name),
                 self.app.display_info,
             )

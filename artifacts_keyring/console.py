@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Callable, Optional, TextIO
 
 from . import log
+from .system.writer import Writer
 from .variables import NONINTERACTIVE_MODE, flag
-from .writer import Writer
 
 PREFIX = "artifacts-keyring: "
 CI_VARIABLES = ("TF_BUILD", "GITHUB_ACTIONS", "CI")
@@ -49,7 +49,7 @@ def opens_windows(environ: Mapping[str, str], platform: str = sys.platform) -> b
     """Whether the provider can open a browser window; on Linux it needs X and a program that opens pages."""
     if platform in ("win32", "darwin"):
         return has_display(environ, platform)
-    from . import programs
+    from .system import programs
 
     return bool(environ.get("DISPLAY")) and any(programs.find(name, environ, platform) for name in _OPENERS)
 

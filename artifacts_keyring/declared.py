@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Callable, NamedTuple, Optional
 
-from . import feeds, flaws
+from . import feeds, value_checks
 from .credential import Credential
 from .feeds import ORGANISATION_HOSTS, SHARED_HOSTS, Address, Feed
 from .variables import (
@@ -263,9 +263,9 @@ def _externals(environ: Mapping[str, str], warn: Warn) -> Iterator[Declared]:
         if password is None:
             what = f"{name}: entry {number} has no password that is a text: give it one, or remove the entry"
         else:
-            flaw = flaws.of_value(password)
+            flaw = value_checks.of_value(password)
             what = f"{name}: entry {number} has a password that {flaw}" if flaw else ""
-        if user is None or (user and flaws.of_value(user)):
+        if user is None or (user and value_checks.of_value(user)):
             user = DEFAULT_USERNAME  # no feed asks for the user's name: what is none costs no credential
         yield Declared(scope, Credential(user, password or "") if not what else None, {}, name, what)
 
@@ -278,7 +278,7 @@ def _identities(environ: Mapping[str, str], warn: Warn) -> Iterator[Declared]:
 def _identity_fault(place: str, fields: Mapping[str, object]) -> str:
     if not fields.get("clientid"):
         return f"{place} has no clientId: give it one, or declare a password in {EXTERNAL_ENDPOINTS[0]}"
-    named = ((field, flaws.of_value(item)) for field, item in fields.items() if isinstance(item, str) and item)
+    named = ((field, value_checks.of_value(item)) for field, item in fields.items() if isinstance(item, str) and item)
     return next((f"{place} has a {field} that {flaw}" for field, flaw in named if flaw), "")
 
 
@@ -287,12 +287,12 @@ def _prefixes(environ: Mapping[str, str], warn: Warn) -> Iterator[Declared]:
     if name is None:
         return
     holder, token, fault = _token(environ, name)
-    flaw = flaws.of_shape(flaws.bare(environ[name]))
+    flaw = value_checks.of_shape(value_checks.bare(environ[name]))
     if flaw:
         warn(f"{name} {flaw}")
         return
     for number, text in enumerate(filter(None, map(str.strip, environ[name].split(";"))), 1):
-        flaw, scope = flaws.of_url(text), _declared_scope(text)
+        flaw, scope = value_checks.of_url(text), _declared_scope(text)
         if flaw or scope is None:
             warn(f"{name}: entry {number} {flaw or 'is no URL: write https://… and separate entries by ;'}")
         else:
@@ -301,11 +301,11 @@ def _prefixes(environ: Mapping[str, str], warn: Warn) -> Iterator[Declared]:
 
 def _pipeline(environ: Mapping[str, str]) -> list[Declared]:
     """The token of a job of Azure Pipelines, for its organisation in both spellings of its hosts."""
-    name, token = PIPELINE[0], flaws.bare(environ.get(PIPELINE[0], ""))
+    name, token = PIPELINE[0], value_checks.bare(environ.get(PIPELINE[0], ""))
     organisation = _of_collection(environ.get(PIPELINE[1], "").strip()) if token else ""
     if not organisation:
         return []
-    flaw = flaws.of_value(token)
+    flaw = value_checks.of_value(token)
     fault = f"{name} {flaw}" if flaw else ""
     known = None if fault else Credential(DEFAULT_USERNAME, token)
     places = ((SHARED_HOSTS[0], (organisation,)), (organisation + ORGANISATION_HOSTS[0], ()))
@@ -330,8 +330,8 @@ def _token(environ: Mapping[str, str], prefixes: str) -> tuple[str, str, str]:
     """The variable that holds the token for *prefixes*, the token, and what is wrong with it."""
     name = in_force(environ, ACCESS_TOKEN)
     if name is not None:
-        token = flaws.bare(environ[name])
-        flaw = flaws.of_value(token)
+        token = value_checks.bare(environ[name])
+        flaw = value_checks.of_value(token)
         return name, token, f"{name} {flaw}" if flaw else ""
     name = next((name for name in ACCESS_TOKEN if name in environ), None)
     what = f"{name} is empty" if name else f"{ACCESS_TOKEN[PREFIXES.index(prefixes)]} is not set"
@@ -359,7 +359,7 @@ def _endpoints(
         return
     for number, entry in enumerate(_entries(name, environ[name], warn), 1):
         endpoint = _text(_lower(entry).get("endpoint")) or ""
-        flaw, scope = flaws.of_url(endpoint) if endpoint else "", _declared_scope(endpoint)
+        flaw, scope = value_checks.of_url(endpoint) if endpoint else "", _declared_scope(endpoint)
         if flaw:
             warn(f"{name}: entry {number} has an endpoint that {flaw}")
         elif scope is None or not isinstance(entry, dict):
@@ -369,7 +369,7 @@ def _endpoints(
 
 
 def _entries(name: str, text: str, warn: Warn) -> list[object]:
-    flaw = flaws.of_shape(flaws.bare(text))
+    flaw = value_checks.of_shape(value_checks.bare(text))
     if flaw:
         warn(f"{name} {flaw}")
         return []
@@ -387,7 +387,7 @@ def _entries(name: str, text: str, warn: Warn) -> list[object]:
 def _decode(text: str) -> object:
     import json  # dear, and only for those who declare something
 
-    return json.loads(flaws.bare(text))
+    return json.loads(value_checks.bare(text))
 
 
 def _where(error: Exception) -> str:
@@ -405,7 +405,7 @@ def _text(item: object) -> Optional[str]:
     """A text without what stands around it, or a whole number as text; None for anything else."""
     if isinstance(item, int) and not isinstance(item, bool):
         return str(item)
-    return flaws.bare(item) if isinstance(item, str) else None
+    return value_checks.bare(item) if isinstance(item, str) else None
 
 
 def _declared_scope(url: str) -> Optional[Scope]:

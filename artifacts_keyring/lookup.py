@@ -116,9 +116,9 @@ def _chosen(feed: feeds.Feed, environ: Mapping[str, str]) -> Optional[Answer]:
     candidates = declared.candidates(feed, environ)
     if not candidates:
         return None
-    from . import asking
+    from . import session
 
-    credential = asking.accepted(feed, candidates, environ)
+    credential = session.accepted(feed, candidates, environ)
     if credential is None:
         return None
     MEMORY.found(_whole(feed), credential)
@@ -150,11 +150,11 @@ def _remembered(feed: feeds.Feed, page: str = "") -> Optional[Answer]:
 
 def _ask(feed: feeds.Feed, environ: Mapping[str, str], interactive: Optional[bool], page: str = "") -> Answer:
     """Ask the provider, and remember what came of it."""
-    from . import asking
+    from . import session
 
     try:
-        credential = asking.ask(feed, environ, interactive, page)
-    except asking.NoCredential as error:
+        credential = session.ask(feed, environ, interactive, page)
+    except session.NoCredential as error:
         MEMORY.failed(_whole(feed) if error.this_feed_only else _organisation(feed))
         raise LookupFailed(str(error)) from error
     if credential is None:

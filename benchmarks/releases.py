@@ -13,8 +13,11 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from credprovider import building, payload, pin, sources, targets
+from credprovider import lockfile, targets
+from credprovider.build import matrix
 from credprovider.errors import BuildError
+from credprovider.fetch import sources
+from credprovider.payload import tree
 
 import artifacts_keyring
 from benchmarks.results import OURS, Build, Release
@@ -26,7 +29,7 @@ _OFFLINE = "ARTIFACTS_CREDENTIAL_PROVIDER_OFFLINE"
 def native_wheel(root: Path, into: Path) -> Path:
     """This platform's wheel as releases have it. Raises BuildError."""
     key = targets.resolve(os.environ).target.key
-    (built,) = building.build(_request(root, (key,), into, smallest=True), _silent)
+    (built,) = matrix.build(_request(root, (key,), into, smallest=True), _silent)
     return built.path
 
 
@@ -42,10 +45,10 @@ def at_hand(root: Path) -> bool:
 def measure(root: Path, scratch: Path, runs: int) -> tuple[Release, Build]:
     """Build everything `runs` times, and once as releases are. Raises BuildError."""
     work = _trees(root, scratch / "trees")
-    request = _request(root, building.RELEASE, scratch / "plain", smallest=False)
+    request = _request(root, matrix.RELEASE, scratch / "plain", smallest=False)
     with ProcessPoolExecutor(request.jobs) as pool:
         turns = {
-            "release": lambda: building.build(request, _silent),
+            "release": lambda: matrix.build(request, _silent),
             "plain": lambda: list(pool.map(_deflate, work)),
         }
         seconds = {name: [_seconds(turn)] for name, turn in turns.items()}
@@ -54,29 +57,29 @@ def measure(root: Path, scratch: Path, runs: int) -> tuple[Release, Build]:
                 seconds[name].append(_seconds(turn))
         # Only children that have ended count, so not those of the pool.
         largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    smallest = _request(root, building.RELEASE, scratch / "smallest", smallest=True)
-    smallest_seconds = _seconds(lambda: building.build(smallest, _silent))
+    smallest = _request(root, matrix.RELEASE, scratch / "smallest", smallest=True)
+    smallest_seconds = _seconds(lambda: matrix.build(smallest, _silent))
     sizes = [path.stat().st_size for path in smallest.into.iterdir()]
     release = Release(OURS, artifacts_keyring.__version__, len(sizes), sum(sizes), "scripts/build.py --smallest")
     best = {name: round(min(found), 2) for name, found in seconds.items()}
     return release, Build(best["release"], best["plain"], round(smallest_seconds, 2), largest, request.jobs)
 
 
-def _request(root: Path, what: tuple[str, ...], into: Path, *, smallest: bool) -> building.Request:
-    return building.Request(root, what, into, os.cpu_count() or 1, smallest=smallest)
+def _request(root: Path, what: tuple[str, ...], into: Path, *, smallest: bool) -> matrix.Request:
+    return matrix.Request(root, what, into, os.cpu_count() or 1, smallest=smallest)
 
 
 def _archives(root: Path, environ: Mapping[str, str]) -> dict[str, sources.Archive]:
-    pinned = pin.load(root / pin.LOCK_NAME)
+    pinned = lockfile.load(root / lockfile.LOCK_NAME)
     settings = sources.Settings.from_environ(environ)
     return {key: sources.obtain(pinned, target, settings, _silent) for key, target in pinned.targets.items()}
 
 
 def _trees(root: Path, into: Path) -> list[Path]:
     """The payload folder of each file of a release; largest first, as a scheduler would like them."""
-    pinned = pin.load(root / pin.LOCK_NAME)
+    pinned = lockfile.load(root / lockfile.LOCK_NAME)
     archives = _archives(root, os.environ)
-    trees = [payload.unpack(archive, pinned.targets[key].tree, into / key) for key, archive in archives.items()]
+    trees = [tree.unpack(archive, pinned.targets[key].tree, into / key) for key, archive in archives.items()]
     return sorted(trees, key=lambda tree: -pinned.targets[tree.name].tree.bytes)
 
 

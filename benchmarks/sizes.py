@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from credprovider import index
-from credprovider.download import Patience, read_page
-from credprovider.web import Unavailable, Web
+from credprovider.fetch import package_index
+from credprovider.fetch.download import Patience, read_page
+from credprovider.fetch.http import Unavailable, Web
 
 from benchmarks import measuring
 from benchmarks.contestants import PREDECESSOR_REQUIREMENT, Contestant, install_file
@@ -45,13 +45,13 @@ def predecessor_release() -> Release:
     """All files of the predecessor's release, by the sizes that the user's index names. Raises BenchmarkError."""
     name, _, version = PREDECESSOR_REQUIREMENT.partition("==")
     reasons = ["no index is configured"]
-    config = index.configuration(os.environ)
+    config = package_index.configuration(os.environ)
     with Web(config.access(os.environ)) as web:
         for base in config.indexes:
             if "://" not in base or base.startswith("file:"):
                 continue
             try:
-                page = read_page(f"{base.rstrip('/')}/{name}/", index.ACCEPT, web, Patience())
+                page = read_page(f"{base.rstrip('/')}/{name}/", package_index.ACCEPT, web, Patience())
                 return _release(json.loads(page.text)["files"], name, version)
             except (Unavailable, ValueError, KeyError, TypeError) as reason:
                 reasons.append(type(reason).__name__)

@@ -17,15 +17,15 @@ import environment
 def main() -> int:
     """0 when everything asked for is in the output folder, else the failure's exit code."""
     environment.ensure("hatchling", "httpx", "platformdirs", "pip")
-    from credprovider import building
+    from credprovider.build import matrix
     from credprovider.errors import BuildError
 
-    options = _options(building.KINDS)
+    options = _options(matrix.KINDS)
     try:
-        return building.run(
-            building.Request(
+        return matrix.run(
+            matrix.Request(
                 root=environment.ROOT,
-                what=tuple(options.what) or building.RELEASE,
+                what=tuple(options.what) or matrix.RELEASE,
                 into=options.outdir,
                 jobs=options.jobs,
                 smallest=options.smallest,

@@ -17,19 +17,19 @@ import environment
 def main() -> int:
     """0 when every file keeps every rule, else the lowest exit code of all failures."""
     environment.ensure("lief", "packaging", "twine", *(() if sys.version_info >= (3, 11) else ("tomli",)))
-    from credprovider import checking, inspection
     from credprovider.errors import BuildError
+    from credprovider.verify import dist, report
 
-    options = _options(inspection.SIZE_LIMIT)
+    options = _options(dist.SIZE_LIMIT)
     if options.rules:
-        print(*checking.describe(), sep="\n")
+        print(*report.describe(), sep="\n")
         return 0
     try:
-        reference = inspection.reference(environment.ROOT, options.max_size)
+        reference = dist.reference(environment.ROOT, options.max_size)
     except BuildError as error:
         print(f"check.py: {error}", file=sys.stderr)
         return error.exit_code
-    return checking.run(options.files, reference, lambda line: print(line, flush=True), _mark)
+    return report.run(options.files, reference, lambda line: print(line, flush=True), _mark)
 
 
 def _options(limit: int) -> argparse.Namespace:

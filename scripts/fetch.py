@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import environment
 
 if TYPE_CHECKING:
-    from credprovider.pin import Pin
-    from credprovider.sources import Archive, Settings
+    from credprovider.fetch.sources import Archive, Settings
+    from credprovider.lockfile import Pin
 
 _ROW = "{:<12} {:>6}  {:<12}  {:<8}  {}"
 
@@ -26,12 +26,13 @@ def main() -> int:
     """0 when every archive asked for is there, else the exit code of the last failure."""
     environment.ensure("httpx", "platformdirs", "pip")
     sys.path.insert(1, str(environment.ROOT))  # whom to trust is decided in artifacts_keyring
-    from credprovider import pin, sources, targets
+    from credprovider import lockfile, targets
     from credprovider.errors import BuildError
+    from credprovider.fetch import sources
 
     options = _options(targets.KEYS)
     try:
-        pinned = pin.load(environment.ROOT / pin.LOCK_NAME)
+        pinned = lockfile.load(environment.ROOT / lockfile.LOCK_NAME)
         settings = sources.Settings.from_environ(os.environ)
         keys = targets.KEYS if options.all else tuple(options.key) or (_native(),)
         return _fetch_all(pinned, keys, settings, options.into)
@@ -65,7 +66,7 @@ def _fetch_all(pinned: Pin, keys: tuple[str, ...], settings: Settings, into: Pat
 
 def _fetch(pinned: Pin, key: str, settings: Settings, into: Path | None) -> str:
     """Obtain one archive, make sure of it, put it where it was asked for; a row for the table."""
-    from credprovider import sources
+    from credprovider.fetch import sources
 
     wanted = pinned.targets[key]
     archive = sources.obtain(pinned, wanted, settings, lambda line: print(f"  {line}", file=sys.stderr))
@@ -80,12 +81,13 @@ def _fetch(pinned: Pin, key: str, settings: Settings, into: Path | None) -> str:
 
 
 def _compare_tree(pinned: Pin, key: str, archive: Archive) -> None:
-    from credprovider import payload, sources
     from credprovider.errors import BuildError
+    from credprovider.fetch import sources
+    from credprovider.payload import tree
 
     with tempfile.TemporaryDirectory(prefix="artifacts-keyring-") as scratch:
         try:
-            payload.unpack(archive, pinned.targets[key].tree, Path(scratch) / "payload")
+            tree.unpack(archive, pinned.targets[key].tree, Path(scratch) / "payload")
         except BuildError:
             sources.reject(archive)
             raise
@@ -93,7 +95,7 @@ def _compare_tree(pinned: Pin, key: str, archive: Archive) -> None:
 
 
 def _copy(archive: Archive, path: Path) -> None:
-    from credprovider.download import adopt
+    from credprovider.fetch.download import adopt
 
     size = archive.path.stat().st_size
     copied = adopt(archive.path, path.parent, limit=size, sha256=archive.sha256).path

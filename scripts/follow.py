@@ -33,15 +33,16 @@ def main() -> int:
 
 
 def _follow(options: argparse.Namespace) -> int:
-    from credprovider import following, pin, release
+    from credprovider import following, lockfile
+    from credprovider.maintain import vendor_releases
 
-    pinned = pin.load(environment.ROOT / pin.LOCK_NAME)
-    version = following.newest(options.api, release.repository(pinned.release_url), os.environ)
+    pinned = lockfile.load(environment.ROOT / lockfile.LOCK_NAME)
+    version = following.newest(options.api, vendor_releases.repository(pinned.release_url), os.environ)
     if not following.is_newer(version, pinned):
         print(f"{pinned.version} is pinned, {version} is the newest release: nothing to do")
         return 0
     command = [sys.executable, str(PIN), version, *(["--write"] if options.write else [])]
-    mirror = ["--api", options.api] if options.api != release.API else []
+    mirror = ["--api", options.api] if options.api != vendor_releases.API else []
     done = subprocess.run([*command, *mirror], stdout=subprocess.PIPE, text=True, encoding="utf-8", check=False)
     print(done.stdout, end="")
     if done.returncode == 0 and options.write:
@@ -52,12 +53,12 @@ def _follow(options: argparse.Namespace) -> int:
 
 
 def _options() -> argparse.Namespace:
-    from credprovider import release
+    from credprovider.maintain import vendor_releases
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="let pin.py write, and write --body")
     parser.add_argument("--body", type=Path, default=Path("pin.md"), help="what pin.py said (default: pin.md)")
-    parser.add_argument("--api", default=release.API, metavar="URL", help="a mirror of the release page's API")
+    parser.add_argument("--api", default=vendor_releases.API, metavar="URL", help="a mirror of the release page's API")
     return parser.parse_args()
 
 

@@ -17,11 +17,11 @@ def main() -> int:
     """0 when the pin could be made (and, with --write, is written), else the failure's exit code."""
     environment.ensure("httpx", "platformdirs", "pip", "lief", "packaging")
     sys.path.insert(1, str(environment.ROOT))  # whom to trust is decided in artifacts_keyring
-    from credprovider import repin
     from credprovider.errors import BuildError
+    from credprovider.maintain import update_pin
 
     options = _options()
-    request = repin.Request(
+    request = update_pin.Request(
         root=environment.ROOT,
         version=options.version,
         environ=os.environ,
@@ -31,7 +31,7 @@ def main() -> int:
         api=options.api,
     )
     try:
-        repin.run(request, lambda line: print(line, flush=True))
+        update_pin.run(request, lambda line: print(line, flush=True))
     except BuildError as error:
         print(f"pin.py: {error}", file=sys.stderr)
         return error.exit_code

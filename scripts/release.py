@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import environment
 
 if TYPE_CHECKING:
-    from credprovider.releasing import State
+    from credprovider.maintain.preflight import State
 
 SCRIPTS = Path(__file__).resolve().parent
 BUILD = ("--smallest", "--check-reproducible")
@@ -50,17 +50,17 @@ def main() -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from credprovider import handover, releasing
+    from credprovider.maintain import preflight, publish
 
-    state = releasing.gather(environment.ROOT, os.environ)
+    state = preflight.gather(environment.ROOT, os.environ)
     built, other = (*options.folders, Path(), Path())[:2]
     if options.part == "compare":
-        handover.compare(built, other, _say)
+        publish.compare(built, other, _say)
     elif options.part == "papers":
-        for path in handover.papers(built, other, state, os.environ):
+        for path in publish.papers(built, other, state, os.environ):
             _say(f"written: {path}")
     elif options.part == "announce":
-        return _announce(handover.announcement(built, other, state), options.dry_run)
+        return _announce(publish.announcement(built, other, state), options.dry_run)
     elif options.part == "state":
         _judge(state, options.dry_run)
     else:
@@ -70,10 +70,10 @@ def _run(options: argparse.Namespace) -> int:
 
 def _judge(state: State, dry_run: bool) -> tuple[str, ...]:
     """Say what stands against a release, and return it. Raises RefusedError if that is much, unless in a dry run."""
-    from credprovider import releasing
     from credprovider.errors import RefusedError
+    from credprovider.maintain import preflight
 
-    found = releasing.objections(state)
+    found = preflight.objections(state)
     for line in found:
         _say(f"! {line}")
     if found and not dry_run:
@@ -83,11 +83,11 @@ def _judge(state: State, dry_run: bool) -> tuple[str, ...]:
 
 
 def _release(state: State, options: argparse.Namespace) -> None:
-    from credprovider import handover
     from credprovider.errors import RefusedError
+    from credprovider.maintain import publish
 
     against = _judge(state, options.dry_run)
-    if strange := handover.foreign(options.outdir, state.version):
+    if strange := publish.foreign(options.outdir, state.version):
         raise RefusedError(
             f"{options.outdir} holds {', '.join(strange)}, no file of {state.version}; "
             "empty it, or choose another folder with --outdir"
@@ -98,7 +98,7 @@ def _release(state: State, options: argparse.Namespace) -> None:
 
 
 def _conclude(state: State, against: Sequence[str], dry_run: bool) -> None:
-    from credprovider import releasing
+    from credprovider.maintain import preflight
 
     _say(f"\n== {state.version} is built, checked and run{', but may not be released' if against else ''}")
     for line in against:
@@ -106,17 +106,17 @@ def _conclude(state: State, against: Sequence[str], dry_run: bool) -> None:
     # Nobody shall copy a command that tags a commit which may not be released.
     commit = "COMMIT" if against else state.commit
     _say("once nothing stands against it, these release it:" if against else "to release it:")
-    for command in releasing.tag_commands(state, commit):
+    for command in preflight.tag_commands(state, commit):
         _say(f"  {command}")
     if dry_run:
         _say("this was a dry run: nothing was tagged or uploaded; with --no-dry-run it stops at what stands against it")
 
 
 def _build_and_prove(into: Path, verbose: bool, *, strict: bool) -> None:
-    from credprovider import handover
+    from credprovider.maintain import publish
 
     _pass("build, and build again differently", verbose, "build.py", *BUILD, "--outdir", str(into))
-    built = [str(path) for path in handover.files(into)]
+    built = [str(path) for path in publish.files(into)]
     _pass("check what each file claims", verbose, "check.py", *built)
     _pass("run what can run here", verbose, "smoke.py", *(["--strict"] if strict else []), *built)
 
@@ -139,15 +139,16 @@ def _pass(title: str, verbose: bool, script: str, *arguments: str) -> None:
 
 
 def _sizes(state: State, options: argparse.Namespace) -> None:
-    from credprovider import lastrelease, pin, releasing
-    from credprovider.offers import Means
+    from credprovider import lockfile
+    from credprovider.maintain import preflight, release_sizes
+    from credprovider.maintain.candidates import Means
 
     _say("\n== size beside the last release")
-    pinned = pin.load(environment.ROOT / pin.LOCK_NAME)
-    last = releasing.previous(state) or pinned.index_version
+    pinned = lockfile.load(environment.ROOT / lockfile.LOCK_NAME)
+    last = preflight.previous(state) or pinned.index_version
     source = options.last or f"{pinned.index_distribution}=={last}"
-    before, reason = lastrelease.had(source, Means(os.environ, lambda _line: None))
-    for line in lastrelease.table(lastrelease.in_folder(options.outdir), before, state.version, last):
+    before, reason = release_sizes.had(source, Means(os.environ, lambda _line: None))
+    for line in release_sizes.table(release_sizes.in_folder(options.outdir), before, state.version, last):
         _say(line)
     if reason:
         _say(f"! {reason}")

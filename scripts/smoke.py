@@ -47,15 +47,15 @@ def _files(files: list[Path], strict: bool) -> int:
     import environment
 
     environment.ensure("lief", "pip", "uv")
-    from credprovider import smoking
     from credprovider.errors import BuildError
+    from credprovider.verify import smoke
 
     try:
-        answers = smoking.run(files, smoking.Question(FEED, json.dumps(DECLARED), EXPECTED), print)
+        answers = smoke.run(files, smoke.Question(FEED, json.dumps(DECLARED), EXPECTED), print)
     except BuildError as error:
         print(f"smoke: {error}", file=sys.stderr)
         return error.exit_code
-    for line in smoking.table(answers):
+    for line in smoke.table(answers):
         print(line)
     failed = [one for one in answers if one.failed or (strict and one.lacking)]
     return 1 if failed else 0

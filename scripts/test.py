@@ -1,6 +1,6 @@
 """Run all tests from nothing: `python scripts/test.py`, or some: `python scripts/test.py [pytest arguments]`.
 
-With `--windows` before the arguments, on a Windows Python on this Linux machine (scripts/credprovider/windows.py).
+With `--windows` before the arguments, on a Windows Python on this Linux machine (scripts/credprovider/verify/windows.py).
 Options alone, such as ``--no-skips`` (a skip is an error), are options for all tests.
 """
 
@@ -43,14 +43,17 @@ def main() -> int:
 
 def on_windows(arguments: list[str]) -> int:
     """pytest's exit code on a Windows Python, whose pip installs from what was downloaded here."""
-    from credprovider import cache, pin, reproducing, sources, windows
+    from credprovider import lockfile
+    from credprovider.build import reproducible
+    from credprovider.fetch import cache, sources
+    from credprovider.verify import windows
 
-    lock = pin.load(environment.ROOT / pin.LOCK_NAME)
+    lock = lockfile.load(environment.ROOT / lockfile.LOCK_NAME)
     for target in lock.targets.values():
         sources.obtain(lock, target, sources.Settings.from_environ(os.environ), print)
     with tempfile.TemporaryDirectory(prefix="windows-") as name, windows.machine(Path(name), print) as system:
         # Without git, which is not there; and nothing is written into the tree from there.
-        tree = reproducing.copy_tree(environment.ROOT, Path(name, "tree"))
+        tree = reproducible.copy_tree(environment.ROOT, Path(name, "tree"))
         (Path(name) / "temp").mkdir()
         environ = {
             **dict.fromkeys(("TEMP", "TMP"), windows.path(Path(name, "temp"))),

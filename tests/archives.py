@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from credprovider import payload
 from credprovider.errors import ArchiveError, BuildError
-from credprovider.pin import Tree
+from credprovider.lockfile import Tree
+from credprovider.payload import tree as trees
 
-from artifacts_keyring import layout
+from artifacts_keyring.provider import layout
 
 KINDS = ("tar.gz", "zip")
 PROVIDER = "plugins/netcore/CredentialProvider.Microsoft"
@@ -155,7 +155,7 @@ def refused(made: Made, tree: Tree, error: type[BuildError] = ArchiveError) -> s
     place = made.path.parent / "place"
     place.mkdir()
     with pytest.raises(error) as caught:
-        payload.unpack(made, tree, place / "into")
+        trees.unpack(made, tree, place / "into")
     assert list(place.iterdir()) == []
     assert "\n" not in str(caught.value) and str(caught.value).isprintable()
     assert made.path.name in str(caught.value) and "build again" in str(caught.value)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Callable
 
 import lief
-from credprovider import checking, inspection
-from credprovider.inspection import Reference
+from credprovider.verify import dist, report
+from credprovider.verify.dist import Reference
 
 from tests import rewriting
 from tests.conftest import ROOT
@@ -20,7 +20,7 @@ Change = Callable[[Case, Path], Case]
 @functools.cache
 def reference() -> Reference:
     """What this tree's files are held against."""
-    return inspection.reference(ROOT)
+    return dist.reference(ROOT)
 
 
 def case_of(path: Path) -> Case:
@@ -30,9 +30,9 @@ def case_of(path: Path) -> Case:
 
 def broken(case: Case) -> list[str]:
     """The rules that a file breaks, and the promise about its exit code."""
-    report = checking.check(case.path, case.reference)
-    names = [outcome.rule.name for outcome in report.broken]
-    assert report.exit_code == min((outcome.rule.exit_code for outcome in report.broken), default=0)
+    checked = report.check(case.path, case.reference)
+    names = [outcome.rule.name for outcome in checked.broken]
+    assert checked.exit_code == min((outcome.rule.exit_code for outcome in checked.broken), default=0)
     return names
 
 

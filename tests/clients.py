@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from credprovider import installing
+from credprovider.verify import installing
 
 from tests.azure import AzureWorld, Feed
 from tests.azure.feeds import wheel as make_wheel

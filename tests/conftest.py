@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Callable, Optional, TypeVar
 
 import pytest
-from credprovider import payload, pin, sources, targets
-from credprovider.pin import Pin
+from credprovider import lockfile, targets
+from credprovider.fetch import sources
+from credprovider.lockfile import Pin
+from credprovider.payload import tree
 
 from tests import interpreters
 
@@ -78,7 +80,7 @@ def _is_root() -> bool:
 @pytest.fixture(scope="session")
 def lock() -> Pin:
     """The committed pin."""
-    return pin.load(ROOT / pin.LOCK_NAME)
+    return lockfile.load(ROOT / lockfile.LOCK_NAME)
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +107,7 @@ def payload_tree(
     def unpack(key: str) -> Path:
         if key not in made:
             into = tmp_path_factory.mktemp("payload") / key
-            made[key] = payload.unpack(archive(key), lock.targets[key].tree, into)
+            made[key] = tree.unpack(archive(key), lock.targets[key].tree, into)
         return made[key]
 
     return unpack

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
-from credprovider.emulation import debian_mirror
+from credprovider.verify.emulators import debian_mirror
 
 assert sys.platform != "win32"
 import fcntl  # noqa: E402

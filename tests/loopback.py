@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from credprovider import cache, sources
-from credprovider.download import Download, Patience, fetch
-from credprovider.pin import Asset, IndexFile, Pin, PinnedTarget, Tree
-from credprovider.sources import Archive, Settings
-from credprovider.web import Access, Web
+from credprovider.fetch import cache, sources
+from credprovider.fetch.download import Download, Patience, fetch
+from credprovider.fetch.http import Access, Web
+from credprovider.fetch.sources import Archive, Settings
+from credprovider.lockfile import Asset, IndexFile, Pin, PinnedTarget, Tree
 
 from tests import servers
 from tests.servers import Authority, Server, serve

@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from credprovider import pin, repin
-from credprovider.download import Patience
+from credprovider import lockfile
 from credprovider.errors import (
     BuildError,
 )
-from credprovider.payload import LICENSE_FILES
-from credprovider.pin import Pin, Tree
+from credprovider.fetch.download import Patience
+from credprovider.lockfile import Pin, Tree
+from credprovider.maintain import update_pin
+from credprovider.payload.tree import LICENSE_FILES
 
-from artifacts_keyring import layout
+from artifacts_keyring.provider import layout
 from tests.archives import contents
 from tests.release_api import ReleasePage, release_page
 from tests.servers import Server, serve
@@ -56,10 +57,10 @@ class World:
 
     @property
     def lock(self) -> Path:
-        return self.root / pin.LOCK_NAME
+        return self.root / lockfile.LOCK_NAME
 
     def name(self, key: str) -> str:
-        return pin.load(self.lock).targets[key].asset.name
+        return lockfile.load(self.lock).targets[key].asset.name
 
     def publish(self, contents: Mapping[str, Content], version: str = "2.0.5", **changed: object) -> None:
         files = {self.name(key): pack(each, self.name(key)) for key, each in contents.items()}
@@ -69,8 +70,8 @@ class World:
         """What was said."""
         self.said.clear()
         options = {"api": self.page.api.url, **options}
-        request = repin.Request(self.root, version, self.environ, keys=keys, patience=QUICK, **options)
-        repin.run(request, self.said.append)
+        request = update_pin.Request(self.root, version, self.environ, keys=keys, patience=QUICK, **options)
+        update_pin.run(request, self.said.append)
         return "\n".join(self.said)
 
     def refused(self, kind: type[BuildError], version: str = "2.0.5", **options: Any) -> str:
@@ -94,7 +95,9 @@ def small_world(tmp_path: Path, payload_tree: Trees) -> Iterator[World]:
     contents = {key: reduced(payload_tree(key)) for key in ("any", "linux-x64")}
     root = tmp_path / "project"
     shutil.copytree(ROOT / "licenses", root / "licenses")
-    (root / pin.LOCK_NAME).write_text(pin.render(repinned(pin.load(ROOT / pin.LOCK_NAME), contents)), encoding="utf-8")
+    (root / lockfile.LOCK_NAME).write_text(
+        lockfile.render(repinned(lockfile.load(ROOT / lockfile.LOCK_NAME), contents)), encoding="utf-8"
+    )
     archives = tmp_path / "archives"
     archives.mkdir()
     with release_page() as page, serve() as index:

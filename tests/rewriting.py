@@ -19,12 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from credprovider import embed
-from credprovider.inspection import BIN, Reference
-from credprovider.pin import LOCK_NAME, Pin, Tree, render
+from credprovider import hook
+from credprovider.lockfile import LOCK_NAME, Pin, Tree, render
 from credprovider.targets import by_key
+from credprovider.verify.dist import BIN, Reference
 
-from artifacts_keyring import layout
+from artifacts_keyring.provider import layout
 
 Contents = Mapping[str, Optional[bytes]]
 Files = Mapping[str, tuple[str, int]]
@@ -118,9 +118,9 @@ def repin(case: Case, into: Path, key: str, contents: Contents) -> Case:
     """The wheel with other payload files, as if somebody had pinned and described exactly those."""
     old, tree = case.reference.pin.targets[key].tree, _tree(_recorded(case.path), contents)
     pin = _repinned(case.reference.pin, key, tree)
-    sbom = f"dist-info/sboms/{embed.SBOM_NAME}"
+    sbom = f"dist-info/sboms/{hook.SBOM_NAME}"
     more = {
-        embed.RECORD: embed.describe(pin, by_key(key)).encode(),
+        hook.RECORD: hook.describe(pin, by_key(key)).encode(),
         sbom: read(case.path, sbom).replace(old.sha256.encode(), tree.sha256.encode()),
     }
     return Case(rewrite(case.path, into, {**contents, **more}), replace(case.reference, pin=pin))

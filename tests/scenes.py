@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Callable, NamedTuple, Optional
 
-from artifacts_keyring import layout
+from artifacts_keyring.provider import layout
 from tests import clients
 from tests.azure import AzureWorld, Feed
 from tests.azure.provider import SESSIONS, tokens

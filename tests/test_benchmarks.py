@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from artifacts_keyring import trust
+from artifacts_keyring.http import trust
 from benchmarks import charts, goals, measuring, results, sizes, stage, tables
 from benchmarks.results import (
     ALONE,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from credprovider import binaries
-from credprovider.binaries import Binary, BinaryError
+from credprovider.verify import binaries
+from credprovider.verify.binaries import Binary, BinaryError
 
 pytestmark = pytest.mark.posix
 

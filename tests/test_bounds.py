@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from credprovider import installing
+from credprovider.verify import installing
 
 from tests import interpreters
 from tests.azure import AzureWorld

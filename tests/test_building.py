@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from credprovider.reproducing import copy_tree
+from credprovider.build.reproducible import copy_tree
 
 from tests import interpreters
 from tests.conftest import ROOT
@@ -42,19 +42,19 @@ def test_two_builds_in_other_circumstances_are_equal_to_the_byte(tmp_path: Path)
 
 
 def test_a_difference_is_found_and_named(tmp_path: Path, wheel: Callable[[str], Path]) -> None:
-    from credprovider import building, reproducing
+    from credprovider.build import matrix, reproducible
     from credprovider.errors import ReproducibilityError
 
-    request = building.Request(ROOT, ("linux-x64",), tmp_path, 1)
-    other = building.Built("linux-x64", wheel("linux-x64"), "", 0, "0" * 64, 0.0)
+    request = matrix.Request(ROOT, ("linux-x64",), tmp_path, 1)
+    other = matrix.Built("linux-x64", wheel("linux-x64"), "", 0, "0" * 64, 0.0)
     with pytest.raises(ReproducibilityError, match="manylinux_2_23_x86_64.whl"):
-        reproducing.check(request, [other], [], lambda _line: None)
+        reproducible.check(request, [other], [], lambda _line: None)
 
 
 def test_the_smallest_wheel_is_smaller_and_holds_the_same(tmp_path: Path, wheel: Callable[[str], Path]) -> None:
     import zipfile
 
-    from credprovider import recompress
+    from credprovider.build import recompress
 
     small = Path(shutil.copy(wheel("any"), tmp_path))
     recompress.smallest(small)
@@ -84,13 +84,13 @@ def test_a_temporary_folder_without_room_for_the_second_build_is_one_line(
 ) -> None:
     import tempfile
 
-    from credprovider import building, reproducing
+    from credprovider.build import matrix, reproducible
     from credprovider.errors import OutputError
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    first = building.Built("linux-x64", wheel("linux-x64"), "", 0, "0" * 64, 0.0)
+    first = matrix.Built("linux-x64", wheel("linux-x64"), "", 0, "0" * 64, 0.0)
     with pytest.raises(OutputError, match="temporary folder .*; free space there, or let TMPDIR"):
-        reproducing.check(building.Request(ROOT, ("linux-x64",), tmp_path, 1), [first], [], lambda _line: None)
+        reproducible.check(matrix.Request(ROOT, ("linux-x64",), tmp_path, 1), [first], [], lambda _line: None)
 
 
 def test_an_interrupted_build_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Callable, Optional
 
 import pytest
-from credprovider import checking, sdists, targets, wheels
-from credprovider.inspection import BIN, UnreadableError
+from credprovider import targets
+from credprovider.verify import report, sdist_rules, wheel_rules
+from credprovider.verify.dist import BIN, UnreadableError
 
 from tests import rewriting
 from tests.breaking import broken, case_of, padded, reference, refused, replaced, swapped
@@ -38,7 +39,7 @@ def test_a_wheel_built_without_its_hook_is_refused(tmp_path: Path) -> None:
 
 
 def test_one_exit_code_for_one_class_of_failure() -> None:
-    codes = {(rule.exit_code, rule.name) for rule in (*wheels.RULES, *sdists.RULES)} - {(38, "pin")}
+    codes = {(rule.exit_code, rule.name) for rule in (*wheel_rules.RULES, *sdist_rules.RULES)} - {(38, "pin")}
     assert len({code for code, _ in codes}) == len({name for _, name in codes}) == len(codes)
     assert UnreadableError.exit_code not in {code for code, _ in codes}
 
@@ -51,7 +52,7 @@ def test_one_exit_code_for_one_class_of_failure() -> None:
 def test_a_damaged_file_is_unreadable(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(UnreadableError, match="cannot be read"):
-        checking.check(tmp_path / name, reference())
+        report.check(tmp_path / name, reference())
 
 
 def test_a_truncated_member_is_unreadable(wheel: Wheels, tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_a_truncated_member_is_unreadable(wheel: Wheels, tmp_path: Path) -> None
         raw.seek(info.header_offset + info.compress_size // 2)
         raw.write(b"broken" * 10)
     with pytest.raises(UnreadableError, match="cannot be read"):
-        checking.check(path, reference())
+        report.check(path, reference())
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
         for number in range(4):
             file.writestr(f"{number}", bytes(100_000_000))
     with pytest.raises(UnreadableError, match="unpacks to more than"):
-        checking.check(path, reference())
+        report.check(path, reference())
 
 
 @pytest.mark.parametrize("name", ["METADATA", "WHEEL", "RECORD", "entry_points.txt"])
@@ -101,7 +102,7 @@ def test_the_command_says_one_line_a_rule(wheel: Wheels) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     said = done.stdout.splitlines()
     assert said[0] == wheel("linux-x64").name
-    assert [line.split()[1] for line in said[1:-1]] == [rule.name for rule in wheels.RULES]
+    assert [line.split()[1] for line in said[1:-1]] == [rule.name for rule in wheel_rules.RULES]
     assert any("highest symbol GLIBC_2.17" in line for line in said)
     assert "0 broken" in said[-1]
 
@@ -134,7 +135,7 @@ def test_the_command_names_what_it_cannot_read(tmp_path: Path) -> None:
 
 def test_the_command_lists_its_rules() -> None:
     said = run("--rules").stdout
-    assert all(rule.proves in said for rule in (*wheels.RULES, *sdists.RULES))
+    assert all(rule.proves in said for rule in (*wheel_rules.RULES, *sdist_rules.RULES))
 
 
 def test_the_command_without_a_file_is_a_wrong_use() -> None:

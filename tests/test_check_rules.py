@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Optional
 
 import pytest
-from credprovider import rules
-from credprovider.binaries import Binary, Issuer, Signature, Slice
-from credprovider.inspection import BIN, NOT_CONCERNED, Dist, Finding, Member
-from credprovider.pin import Tree
+from credprovider.lockfile import Tree
 from credprovider.targets import by_key
+from credprovider.verify import payload_rules
+from credprovider.verify.binaries import Binary, Issuer, Signature, Slice
+from credprovider.verify.dist import BIN, NOT_CONCERNED, Dist, Finding, Member
 
-from artifacts_keyring import layout
+from artifacts_keyring.provider import layout
 from tests.breaking import reference
 
 pytestmark = pytest.mark.posix
 
 LAUNCHER = "plugins/netcore/CredentialProvider.Microsoft/CredentialProvider.Microsoft"
-PCA = next(digest for digest, (name, _) in rules.ISSUERS.items() if name == "Microsoft Code Signing PCA 2011")
-WINDOWS_PCA = next(digest for digest, (_, families) in rules.ISSUERS.items() if families == ("win",))
+PCA = next(digest for digest, (name, _) in payload_rules.ISSUERS.items() if name == "Microsoft Code Signing PCA 2011")
+WINDOWS_PCA = next(digest for digest, (_, families) in payload_rules.ISSUERS.items() if families == ("win",))
 Check = Callable[[Dist], Finding]
 
 
@@ -52,7 +52,15 @@ def pe(platform: str = "any", flaw: str = "", issuers: tuple[Issuer, ...] = ()) 
     return Binary("PE", (Slice(platform),), authenticode=Signature(flaw, issuers))
 
 
-ALL = (rules.tree, rules.machine, rules.glibc, rules.libraries, rules.minos, rules.minos_needed, rules.issuers)
+ALL = (
+    payload_rules.tree,
+    payload_rules.machine,
+    payload_rules.glibc,
+    payload_rules.libraries,
+    payload_rules.minos,
+    payload_rules.minos_needed,
+    payload_rules.issuers,
+)
 
 
 @pytest.mark.parametrize("rule", ALL, ids=lambda rule: str(rule.__name__))
@@ -68,18 +76,18 @@ def test_the_payload_is_the_pinned_one_or_the_pin_is_told() -> None:
     digests = [hashlib.sha256(name).hexdigest() for name in (b"a", b"b")]
     seen = hashlib.sha256(f"{digests[0]}  a\n{digests[1]}  b\n".encode()).hexdigest()
     figures = f"2 files, 2 bytes, tree sha256 {seen}"
-    assert rules.tree(dist("linux-x64", members, Tree(seen, 2, 2))) == Finding(figures)
+    assert payload_rules.tree(dist("linux-x64", members, Tree(seen, 2, 2))) == Finding(figures)
     fault = f"its tree sha256 is {seen}, the pin says {'0' * 64} (3 files, 4 bytes)"
-    assert rules.tree(dist("linux-x64", members, Tree("0" * 64, 3, 4))) == Finding(figures, (fault,))
+    assert payload_rules.tree(dist("linux-x64", members, Tree("0" * 64, 3, 4))) == Finding(figures, (fault,))
 
 
 def test_a_name_that_is_no_text_has_a_digest_too() -> None:
-    assert rules.tree(dist("linux-x64", [member("a\udcff")])).faults
+    assert payload_rules.tree(dist("linux-x64", [member("a\udcff")])).faults
 
 
 def test_no_payload_at_all_is_said_as_such() -> None:
     said = "there is no payload below artifacts_keyring/bin; was it built without its hook?"
-    assert rules.tree(dist("linux-x64", [member("/beside.py")])).faults == (said,)
+    assert payload_rules.tree(dist("linux-x64", [member("/beside.py")])).faults == (said,)
 
 
 EXECUTABLE = member(LAUNCHER, mode=0o100755)
@@ -106,13 +114,16 @@ EXECUTABLE = member(LAUNCHER, mode=0o100755)
     ],
 )
 def test_what_is_started_is_executable_and_nothing_else(members: list[Member], faults: tuple[str, ...]) -> None:
-    assert rules.modes(dist("linux-x64", members)).faults == faults
+    assert payload_rules.modes(dist("linux-x64", members)).faults == faults
 
 
 def test_a_file_without_a_target_need_not_start() -> None:
-    assert rules.modes(dist(None, [member("a")])).faults == ()
+    assert payload_rules.modes(dist(None, [member("a")])).faults == ()
     members = [member("createdump", mode=0o100755), EXECUTABLE]
-    assert rules.modes(dist("linux-x64", members)).figures == "executable: CredentialProvider.Microsoft, createdump"
+    assert (
+        payload_rules.modes(dist("linux-x64", members)).figures
+        == "executable: CredentialProvider.Microsoft, createdump"
+    )
 
 
 # --- machine
@@ -152,7 +163,7 @@ NATIVE = "plugins/runtimes/osx-arm64/native/a.dylib"
 def test_every_binary_is_for_its_place(
     key: str, members: list[Member], figures: Optional[str], faults: tuple[str, ...]
 ) -> None:
-    found = rules.machine(dist(key, members))
+    found = payload_rules.machine(dist(key, members))
     assert found.faults == faults
     assert figures in (None, found.figures)
 
@@ -179,13 +190,13 @@ def test_every_binary_is_for_its_place(
     ],
 )
 def test_the_floor_of_glibc(binary: Binary, figures: str, faults: tuple[str, ...]) -> None:
-    assert rules.glibc(dist("linux-x64", [member("a", binary)])) == Finding(figures, faults)
-    assert rules.glibc(dist("osx-x64", [member("a", binary)])) == NOT_CONCERNED
+    assert payload_rules.glibc(dist("linux-x64", [member("a", binary)])) == Finding(figures, faults)
+    assert payload_rules.glibc(dist("osx-x64", [member("a", binary)])) == NOT_CONCERNED
 
 
 def test_the_highest_symbol_is_that_of_all_files() -> None:
     members = [member("a", elf("2.4")), member("b", elf("2.17")), member("c", elf("2.3"))]
-    assert rules.glibc(dist("linux-x64", members)).figures == "highest symbol GLIBC_2.17, tag 2.23"
+    assert payload_rules.glibc(dist("linux-x64", members)).figures == "highest symbol GLIBC_2.17, tag 2.23"
 
 
 def test_libraries_come_from_the_system_or_stand_beside() -> None:
@@ -195,8 +206,8 @@ def test_libraries_come_from_the_system_or_stand_beside() -> None:
         member("lib/libx.so", elf()),
     ]
     wanted = Finding("from the system: libc.so.6, liblost.so, libz.so.1", ("a needs liblost.so", "b needs liblost.so"))
-    assert rules.libraries(dist("linux-x64", members)) == wanted
-    assert rules.libraries(dist("osx-x64", members)) == NOT_CONCERNED
+    assert payload_rules.libraries(dist("linux-x64", members)) == wanted
+    assert payload_rules.libraries(dist("osx-x64", members)) == NOT_CONCERNED
 
 
 @pytest.mark.parametrize(
@@ -225,18 +236,20 @@ def test_the_floor_of_macos(
     needless: Optional[tuple[str, ...]],
 ) -> None:
     made = dist(key, [member("lib/a", macho(minos)) if minos else member("a", macho(None))])
-    assert tuple(fault.replace("lib/a", "a") for fault in rules.minos(made).faults) == faults
-    found = rules.minos_needed(made)
+    assert tuple(fault.replace("lib/a", "a") for fault in payload_rules.minos(made).faults) == faults
+    found = payload_rules.minos_needed(made)
     assert needed is None or found.figures == f"needed {needed}"
     assert needless in (None, found.faults)
-    assert rules.minos(dist("linux-x64", made.members)) == rules.minos_needed(dist("linux-x64", made.members))
-    assert rules.minos(dist("linux-x64", made.members)) == NOT_CONCERNED
+    assert payload_rules.minos(dist("linux-x64", made.members)) == payload_rules.minos_needed(
+        dist("linux-x64", made.members)
+    )
+    assert payload_rules.minos(dist("linux-x64", made.members)) == NOT_CONCERNED
 
 
 def test_all_slices_of_all_files_are_counted() -> None:
     made = dist("osx-x64", [member("a", macho((11, 0), (10, 15))), member("b", macho((10, 15))), member("c", pe())])
-    assert rules.minos(made) == Finding("macOS 2 10.15, 1 11.0; tag 11.0")
-    assert rules.minos_needed(made) == Finding("needed 11.0 (a decides)")
+    assert payload_rules.minos(made) == Finding("macOS 2 10.15, 1 11.0; tag 11.0")
+    assert payload_rules.minos_needed(made) == Finding("needed 11.0 (a decides)")
 
 
 # --- signatures
@@ -245,7 +258,7 @@ def test_all_slices_of_all_files_are_counted() -> None:
 def test_signatures_that_do_not_verify_are_named() -> None:
     members = [member("a", pe()), member("b", pe(flaw="has a broken signature")), member("c", elf()), member("d")]
     unsigned = Binary("PE", (Slice("any"),))
-    found = rules.authenticode(dist(None, [*members, member("e", unsigned)]))
+    found = payload_rules.authenticode(dist(None, [*members, member("e", unsigned)]))
     assert found == Finding("1 of 2 PE files verify", ("b has a broken signature",))
 
 
@@ -254,17 +267,17 @@ def test_authorities_are_known_by_their_certificate_and_expected_by_system() -> 
     members = [member("a", pe(issuers=(known, windows))), member("b", pe(issuers=(known,))), member("c", elf())]
     members.append(member("d", Binary("PE", (Slice("any"),))))
     figures = "2 A, 1 W"
-    assert rules.issuers(dist("win-x86", members)) == Finding(figures)
+    assert payload_rules.issuers(dist("win-x86", members)) == Finding(figures)
     fault = f"a is vouched for by W (sha256 {WINDOWS_PCA}), unexpected here"
     for key in ("linux-x64", "osx-arm64", "any"):
-        assert rules.issuers(dist(key, members)) == Finding(figures, (fault,))
+        assert payload_rules.issuers(dist(key, members)) == Finding(figures, (fault,))
     stranger = dist("win-x64", [member("a", pe(issuers=(Issuer("Microsoft Code Signing PCA 2011", "f" * 64),)))])
     said = f"a is vouched for by Microsoft Code Signing PCA 2011 (sha256 {'f' * 64}), unexpected here"
-    assert rules.issuers(stranger).faults == (said,)
+    assert payload_rules.issuers(stranger).faults == (said,)
 
 
 def test_code_signatures_are_wanted_of_each_slice_and_only_of_macho_files() -> None:
-    assert rules.code_signatures(dist("any", [member("a", pe())])) == NOT_CONCERNED
+    assert payload_rules.code_signatures(dist("any", [member("a", pe())])) == NOT_CONCERNED
     members = [member("a", macho(None, (11, 0))), member("b", macho(None, signed=False))]
-    found = rules.code_signatures(dist(None, members))
+    found = payload_rules.code_signatures(dist(None, members))
     assert found == Finding("2 of 3 Mach-O files are signed", ("b has no code signature for osx-x64",))

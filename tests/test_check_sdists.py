@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from credprovider import embed, rules, sdists
-from credprovider.inspection import BIN
+from credprovider import hook
+from credprovider.verify import payload_rules, sdist_rules
+from credprovider.verify.dist import BIN
 
 from tests import rewriting
 from tests.breaking import (
@@ -88,7 +89,7 @@ SDISTS: list[tuple[str, str, Change]] = [
     ("contents", "a cache", extra("tests/__pycache__/conftest.cpython-311.pyc")),
     ("contents", "another payload", extra("tests/payload.zip")),
     ("contents", "no hook", gone("hatch_build.py")),
-    ("contents", "no library behind the hook", gone("scripts/credprovider/embed.py")),
+    ("contents", "no library behind the hook", gone("scripts/credprovider/hook.py")),
     ("payload", "another file", source(f"{BIN}CredentialProvider.Microsoft.xml", extended)),
     ("payload", "none", gone(f"{BIN}CredentialProvider.Microsoft.xml")),
     ("pin", "another provider", source("credprovider.lock.toml", swapped(b'2.0.0rc5"', b'2.0.0rc6"'))),
@@ -97,7 +98,7 @@ SDISTS: list[tuple[str, str, Change]] = [
     ("machine", "another", repinned(MAC, at(4, b"\x0c\0\0\x01"))),
     ("authenticode", "a changed bit", repinned("NuGet.Protocol.dll", flipped)),
     ("code-signatures", "none", repinned(MAC, unsigned)),
-    ("licences", "the vendor's", source(f"{embed.LICENSES}/LICENSE", extended)),
+    ("licences", "the vendor's", source(f"{hook.LICENSES}/LICENSE", extended)),
     ("secrets", "a token", source("CHANGELOG.md", lambda data: data + TOKEN)),
     ("size", "too large", hollow),
     ("description", "none", source("PKG-INFO", bare_metadata)),
@@ -114,10 +115,10 @@ def test_this_rule_and_no_other_refuses_the_sdist(
 
 
 def test_an_unknown_authority_is_refused(sdist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {digest: row for digest, row in rules.ISSUERS.items() if "Foundation" not in row[0]}
-    monkeypatch.setattr(rules, "ISSUERS", known)
+    known = {digest: row for digest, row in payload_rules.ISSUERS.items() if "Foundation" not in row[0]}
+    monkeypatch.setattr(payload_rules, "ISSUERS", known)
     assert broken(case_of(sdist)) == ["issuers"]
 
 
 def test_every_rule_for_sdists_has_an_sdist_that_breaks_it_alone() -> None:
-    assert {case[0] for case in SDISTS} | {"issuers"} == {rule.name for rule in sdists.RULES}
+    assert {case[0] for case in SDISTS} | {"issuers"} == {rule.name for rule in sdist_rules.RULES}

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Optional
 
 import pytest
-from credprovider import embed, inspection, sdists, wheels
-from credprovider.inspection import NOT_CONCERNED, Dist, Finding, UnreadableError
-from credprovider.pin import render
+from credprovider import hook
+from credprovider.lockfile import render
 from credprovider.targets import TARGETS, by_key
+from credprovider.verify import dist, sdist_rules, wheel_rules
+from credprovider.verify.dist import NOT_CONCERNED, Dist, Finding, UnreadableError
 
 from tests.archives import patch_zip
 from tests.breaking import reference
@@ -41,7 +42,7 @@ def wheel(
             info = zipfile.ZipInfo("name")
             info.filename, info.external_attr, info.compress_type = path, mode << 16, method
             made.writestr(info, data)
-    return wheels.open_wheel(tmp_path / name, reference())
+    return wheel_rules.open_wheel(tmp_path / name, reference())
 
 
 def metadata(**fields: str) -> bytes:
@@ -67,7 +68,7 @@ def test_a_member_that_cannot_be_read_makes_the_file_unreadable(
     wheel(tmp_path, {"a": b"\xff" * 40})
     patch_zip(tmp_path / INFO, offset, offset + 2, value)
     with pytest.raises(UnreadableError, match=f"{INFO} cannot be read: .*{reason}"):
-        wheels.open_wheel(tmp_path / INFO, reference())
+        wheel_rules.open_wheel(tmp_path / INFO, reference())
 
 
 def test_an_end_too_early_has_its_reason_too(tmp_path: Path) -> None:
@@ -75,12 +76,12 @@ def test_an_end_too_early_has_its_reason_too(tmp_path: Path) -> None:
     for local, central, value in ((18, 20, 400), (22, 24, 400)):
         patch_zip(tmp_path / INFO, local, central, value.to_bytes(4, "little"))
     with pytest.raises(UnreadableError, match="cannot be read: [^;]{8,}; build it again"):
-        wheels.open_wheel(tmp_path / INFO, reference())
+        wheel_rules.open_wheel(tmp_path / INFO, reference())
 
 
 def test_without_our_licence_there_is_nothing_to_hold_a_file_against(tmp_path: Path) -> None:
     with pytest.raises(UnreadableError, match="LICENSE of .* cannot be read: No such file .*; restore it from git"):
-        inspection.reference(tmp_path)
+        dist.reference(tmp_path)
 
 
 def test_a_rule_that_does_not_concern_a_file_neither_holds_nor_is_broken() -> None:
@@ -95,35 +96,37 @@ def test_plain_files_are_taken_whether_stored_or_deflated(tmp_path: Path) -> Non
     names = {"a.py": b"", "b/c d.py": b"1", "b/..c": b"", "b/é": b""}
     for mode in (FILE, 0o644, 0):
         for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            assert wheels.entries(wheel(tmp_path, names, mode=mode, method=method)) == Finding("4 files")
+            assert wheel_rules.entries(wheel(tmp_path, names, mode=mode, method=method)) == Finding("4 files")
 
 
 @pytest.mark.parametrize(
     "path", ["/a", "a//b", "./a", "a/./b", "../a", "a/..", "a\\b", "c:a", "a*", "a?", 'a"', "a<", "a>", "a|", "a\nb"]
 )
 def test_a_path_that_could_mean_something_else_is_no_plain_one(tmp_path: Path, path: str) -> None:
-    assert wheels.entries(wheel(tmp_path, {path: b"", "b": b""})).faults == (f"{path!r} is no plain relative path",)
+    assert wheel_rules.entries(wheel(tmp_path, {path: b"", "b": b""})).faults == (
+        f"{path!r} is no plain relative path",
+    )
 
 
 @pytest.mark.parametrize(("mode", "path"), [(LINK, "a"), (FOLDER_MODE, "a"), (stat.S_IFIFO, "a")])
 def test_a_member_that_is_no_regular_file_is_named(tmp_path: Path, mode: int, path: str) -> None:
-    assert wheels.entries(wheel(tmp_path, {path: b""}, mode=mode)).faults == (f"{path} is no regular file",)
+    assert wheel_rules.entries(wheel(tmp_path, {path: b""}, mode=mode)).faults == (f"{path} is no regular file",)
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    found = wheels.entries(wheel(tmp_path, {"a/": b""}))
+    found = wheel_rules.entries(wheel(tmp_path, {"a/": b""}))
     assert found.faults == ("'a/' is no plain relative path", "a/ is no regular file")
 
 
 def test_a_method_that_not_every_installer_has_is_refused(tmp_path: Path) -> None:
-    found = wheels.entries(wheel(tmp_path, {"a": b"x"}, method=zipfile.ZIP_BZIP2))
+    found = wheel_rules.entries(wheel(tmp_path, {"a": b"x"}, method=zipfile.ZIP_BZIP2))
     assert found.faults == ("a is neither stored nor deflated, or encrypted",)
 
 
 def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
     made = wheel(tmp_path, {"a": b"x"})
     patch_zip(made.path, 6, 8, b"\x01\x00")
-    assert wheels.entries(made).faults == ("a is neither stored nor deflated, or encrypted",)
+    assert wheel_rules.entries(made).faults == ("a is neither stored nor deflated, or encrypted",)
 
 
 def test_a_name_that_is_there_twice_is_counted(tmp_path: Path) -> None:
@@ -131,7 +134,7 @@ def test_a_name_that_is_there_twice_is_counted(tmp_path: Path) -> None:
         warnings.simplefilter("ignore", UserWarning)
         for name in ("a", "b", "a", "a"):
             made.writestr(name, b"")
-    assert wheels.entries(wheels.open_wheel(tmp_path / INFO, reference())).faults == ("a is there 3 times",)
+    assert wheel_rules.entries(wheel_rules.open_wheel(tmp_path / INFO, reference())).faults == ("a is there 3 times",)
 
 
 # --- RECORD
@@ -143,7 +146,7 @@ def row(path: str, data: bytes) -> str:
 
 def recorded(tmp_path: Path, *lines: str) -> Finding:
     members = {"a.py": b"x = 1\n", "b, c.py": b"", f"{FOLDER}/RECORD": "\n".join([*lines, ""]).encode()}
-    return wheels.record(wheel(tmp_path, members))
+    return wheel_rules.record(wheel(tmp_path, members))
 
 
 A, B, OWN = row("a.py", b"x = 1\n"), '"b, c.py",' + row("", b"")[1:], f"{FOLDER}/RECORD,,"
@@ -166,11 +169,11 @@ def test_each_way_in_which_a_record_is_wrong(tmp_path: Path) -> None:
 
 
 def test_no_record_is_missed_where_it_should_be(tmp_path: Path) -> None:
-    assert wheels.record(wheel(tmp_path, {"a": b""})) == Finding("", (f"{FOLDER}/RECORD is missing",))
+    assert wheel_rules.record(wheel(tmp_path, {"a": b""})) == Finding("", (f"{FOLDER}/RECORD is missing",))
     other = {"a-2.dist-info/WHEEL": b"", "b": b""}
-    assert wheels.record(wheel(tmp_path, other)).faults == ("a-2.dist-info/RECORD is missing",)
+    assert wheel_rules.record(wheel(tmp_path, other)).faults == ("a-2.dist-info/RECORD is missing",)
     unreadable = wheel(tmp_path, {f"{FOLDER}/RECORD": b"\xff,,\n"})
-    assert len(wheels.record(unreadable).faults) == 2
+    assert len(wheel_rules.record(unreadable).faults) == 2
 
 
 # --- names and tags
@@ -186,17 +189,17 @@ def test_no_record_is_missed_where_it_should_be(tmp_path: Path) -> None:
 def test_the_tags_of_the_targets_and_no_build_number(
     tmp_path: Path, name: str, figures: str, faults: tuple[str, ...]
 ) -> None:
-    assert wheels.tag(wheel(tmp_path, {}, name)) == Finding(figures, faults)
+    assert wheel_rules.tag(wheel(tmp_path, {}, name)) == Finding(figures, faults)
 
 
 def test_other_tags_are_refused_with_the_valid_ones(tmp_path: Path) -> None:
     valid = ", ".join(target.wheel_tag for target in TARGETS)
     for tag, seen in (("py2.py3-none-any", "py2-none-any, py3-none-any"), ("cp39-none-any", "cp39-none-any")):
-        (fault,) = wheels.tag(wheel(tmp_path, {}, f"artifacts_keyring-1-{tag}.whl")).faults
+        (fault,) = wheel_rules.tag(wheel(tmp_path, {}, f"artifacts_keyring-1-{tag}.whl")).faults
         assert fault == f"its tag is {seen}; valid: {valid}"
-    (fault,) = wheels.tag(wheel(tmp_path, {}, "x.whl")).faults
+    (fault,) = wheel_rules.tag(wheel(tmp_path, {}, "x.whl")).faults
     assert fault.endswith("; an artifacts_keyring-VERSION-py3-none-PLATFORM.whl is wanted")
-    assert wheels.names(wheel(tmp_path, {}, "x.whl")) == NOT_CONCERNED
+    assert wheel_rules.names(wheel(tmp_path, {}, "x.whl")) == NOT_CONCERNED
 
 
 def test_a_name_with_two_platforms_is_looked_into_as_the_first_that_is_a_target(tmp_path: Path) -> None:
@@ -213,8 +216,8 @@ def told(tmp_path: Path, folder: str = FOLDER, about: bytes = WHEEL, meta: Optio
 
 
 def test_names_that_agree(tmp_path: Path) -> None:
-    assert wheels.names(told(tmp_path)) == Finding("artifacts-keyring 1")
-    assert wheels.purelib(told(tmp_path)) == Finding("Root-Is-Purelib: false")
+    assert wheel_rules.names(told(tmp_path)) == Finding("artifacts-keyring 1")
+    assert wheel_rules.purelib(told(tmp_path)) == Finding("Root-Is-Purelib: false")
 
 
 def test_each_name_that_differs_is_named(tmp_path: Path) -> None:
@@ -227,21 +230,25 @@ def test_each_name_that_differs_is_named(tmp_path: Path) -> None:
         (told(tmp_path, about=WHEEL + b"Tag: py2-none-any\n"), f"Tag in WHEEL is py2-none-any, {tag}, not {tag}"),
         (told(tmp_path, about=b"Tag: x\nTag: a-b\n"), f"Tag in WHEEL is , not {tag}"),
     ):
-        assert wheels.names(made).faults == (fault,)
-    assert len(wheels.names(told(tmp_path, meta=b"")).faults) == 2
+        assert wheel_rules.names(made).faults == (fault,)
+    assert len(wheel_rules.names(told(tmp_path, meta=b"")).faults) == 2
     other = wheel(tmp_path, {}, INFO.replace("artifacts_keyring", "other"))
-    assert wheels.names(other).faults[0] == "its name is other, not artifacts-keyring"
+    assert wheel_rules.names(other).faults[0] == "its name is other, not artifacts-keyring"
 
 
 def test_purity_is_said_once_and_truly(tmp_path: Path) -> None:
     said = "a wheel for manylinux_2_23_x86_64 says false"
     for about, seen in ((b"", "nothing"), (b"Root-Is-Purelib: true\n", "true"), (WHEEL + WHEEL, "false, false")):
-        assert wheels.purelib(told(tmp_path, about=about)).faults == (f"WHEEL says Root-Is-Purelib: {seen}; {said}",)
+        assert wheel_rules.purelib(told(tmp_path, about=about)).faults == (
+            f"WHEEL says Root-Is-Purelib: {seen}; {said}",
+        )
     portable = wheel(tmp_path, {f"{FOLDER}/WHEEL": b"Root-Is-Purelib: true\n"}, "artifacts_keyring-1-py3-none-any.whl")
-    assert wheels.purelib(portable) == Finding("Root-Is-Purelib: true")
+    assert wheel_rules.purelib(portable) == Finding("Root-Is-Purelib: true")
 
 
-@pytest.mark.parametrize("rule", [wheels.purelib, wheels.payload_record, wheels.sbom], ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize(
+    "rule", [wheel_rules.purelib, wheel_rules.payload_record, wheel_rules.sbom], ids=lambda rule: rule.__name__
+)
 def test_a_wheel_for_no_target_is_not_concerned(tmp_path: Path, rule: Callable[[Dist], Finding]) -> None:
     assert rule(wheel(tmp_path, {}, "artifacts_keyring-1-py3-none-musllinux_1_2_x86_64.whl")) == NOT_CONCERNED
 
@@ -250,38 +257,38 @@ def test_a_wheel_for_no_target_is_not_concerned(tmp_path: Path, rule: Callable[[
 
 
 def whole(left_out: str = "", extra: str = "") -> dict[str, bytes]:
-    inside = ["METADATA", "RECORD", "WHEEL", "entry_points.txt", *wheels._papers()]
-    paths = [f"artifacts_keyring/{name}" for name in (*wheels.MODULES, "payload.json")]
+    inside = ["METADATA", "RECORD", "WHEEL", "entry_points.txt", *wheel_rules._papers()]
+    paths = [f"artifacts_keyring/{name}" for name in (*wheel_rules.MODULES, "payload.json")]
     paths += [f"{FOLDER}/{name}" for name in inside] + ["artifacts_keyring/bin/any/thing", extra]
     return {path: b"" for path in paths if path and path != left_out}
 
 
 def test_nothing_is_missing_and_nothing_extra_outside_the_payload(tmp_path: Path) -> None:
     hint = "check.py holds a file against the tree that check.py itself stands in"
-    assert wheels.contents(wheel(tmp_path, whole())) == Finding(f"{len(whole()) - 1} files outside the payload")
-    for path in (f"{FOLDER}/licenses/LICENSE", "artifacts_keyring/payload.json", f"{FOLDER}/sboms/{embed.SBOM_NAME}"):
-        assert wheels.contents(wheel(tmp_path, whole(left_out=path))).faults == (f"{path} is missing", hint)
-    found = wheels.contents(wheel(tmp_path, whole(extra="x.pth")))
+    assert wheel_rules.contents(wheel(tmp_path, whole())) == Finding(f"{len(whole()) - 1} files outside the payload")
+    for path in (f"{FOLDER}/licenses/LICENSE", "artifacts_keyring/payload.json", f"{FOLDER}/sboms/{hook.SBOM_NAME}"):
+        assert wheel_rules.contents(wheel(tmp_path, whole(left_out=path))).faults == (f"{path} is missing", hint)
+    found = wheel_rules.contents(wheel(tmp_path, whole(extra="x.pth")))
     assert found.faults == ("x.pth does not belong there", hint)
 
 
 def test_the_payload_s_record_is_what_the_pin_gives(tmp_path: Path) -> None:
-    wanted = embed.describe(reference().pin, by_key("linux-x64")).encode()
-    said = f"{embed.RECORD} is missing or not what the pin gives"
+    wanted = hook.describe(reference().pin, by_key("linux-x64")).encode()
+    said = f"{hook.RECORD} is missing or not what the pin gives"
     figures = f"provider {reference().pin.version}, linux-x64"
-    assert wheels.payload_record(wheel(tmp_path, {embed.RECORD: wanted})) == Finding(figures)
-    for members in ({}, {embed.RECORD: wanted + b" "}):
-        assert wheels.payload_record(wheel(tmp_path, members)) == Finding(figures, (said,))
+    assert wheel_rules.payload_record(wheel(tmp_path, {hook.RECORD: wanted})) == Finding(figures)
+    for members in ({}, {hook.RECORD: wanted + b" "}):
+        assert wheel_rules.payload_record(wheel(tmp_path, members)) == Finding(figures, (said,))
 
 
 def bill(tmp_path: Path, document: object) -> Finding:
     text = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return wheels.sbom(wheel(tmp_path, {f"{FOLDER}/sboms/{embed.SBOM_NAME}": text}))
+    return wheel_rules.sbom(wheel(tmp_path, {f"{FOLDER}/sboms/{hook.SBOM_NAME}": text}))
 
 
 def test_the_bill_of_materials_names_provider_and_tree(tmp_path: Path) -> None:
     pin = reference().pin
-    tree, path = pin.targets["linux-x64"].tree.sha256, f"{FOLDER}/sboms/{embed.SBOM_NAME}"
+    tree, path = pin.targets["linux-x64"].tree.sha256, f"{FOLDER}/sboms/{hook.SBOM_NAME}"
     figures = f"2 components, provider {pin.version}"
     whole = {"format": "CycloneDX", "components": [{"version": pin.version}, {"hashes": [{"content": tree}]}]}
     assert bill(tmp_path, whole) == Finding(figures)
@@ -303,7 +310,7 @@ POINTS = (
 
 
 def points(tmp_path: Path, text: bytes) -> Finding:
-    return wheels.entry_points(wheel(tmp_path, {f"{FOLDER}/entry_points.txt": text}))
+    return wheel_rules.entry_points(wheel(tmp_path, {f"{FOLDER}/entry_points.txt": text}))
 
 
 def test_entry_points_are_exactly_ours(tmp_path: Path) -> None:
@@ -314,7 +321,7 @@ def test_entry_points_are_exactly_ours(tmp_path: Path) -> None:
     for text in (b"\xff", b"no section\n", POINTS + POINTS):
         (fault,) = points(tmp_path, text).faults
         assert fault.startswith("entry_points.txt cannot be read: ") and fault.isprintable()
-    (fault,) = wheels.entry_points(wheel(tmp_path, {})).faults
+    (fault,) = wheel_rules.entry_points(wheel(tmp_path, {})).faults
     assert fault.startswith("entry_points.txt says {}, not {'keyring.backends': ")
 
 
@@ -336,7 +343,7 @@ def sdist(
             if change:
                 change(info)
             made.addfile(info, io.BytesIO(data))
-    return sdists.open_sdist(tmp_path / name, reference())
+    return sdist_rules.open_sdist(tmp_path / name, reference())
 
 
 def of_type(kind: bytes) -> Callable[[tarfile.TarInfo], None]:
@@ -356,7 +363,7 @@ def owner(**facts: object) -> Callable[[tarfile.TarInfo], None]:
 
 def test_an_sdist_of_plain_files(tmp_path: Path) -> None:
     made = sdist(tmp_path, {"a": b"x", "b/c": b""})
-    assert sdists.entries(made) == Finding("2 files")
+    assert sdist_rules.entries(made) == Finding("2 files")
     assert [(member.path, member.size, member.mode) for member in made.members] == [("a", 1, FILE), ("b/c", 0, FILE)]
     assert made.target == by_key("any") and made.data("a") == b"x"
 
@@ -364,7 +371,7 @@ def test_an_sdist_of_plain_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
 def test_an_sdist_holds_regular_files_only(tmp_path: Path, kind: bytes) -> None:
     made = sdist(tmp_path, {"a": b""}, change=of_type(kind))
-    assert sdists.entries(made).faults == ("a is no regular file",)
+    assert sdist_rules.entries(made).faults == ("a is no regular file",)
     assert (stat.S_ISDIR(made.members[0].mode), stat.S_ISLNK(made.members[0].mode)) == (
         kind == tarfile.DIRTYPE,
         kind != tarfile.DIRTYPE,
@@ -373,7 +380,9 @@ def test_an_sdist_holds_regular_files_only(tmp_path: Path, kind: bytes) -> None:
 
 @pytest.mark.parametrize("path", ["/a", "a//b", "./a", "a/../b", "..", "a\\b"])
 def test_a_path_in_an_sdist_that_is_not_plain(tmp_path: Path, path: str) -> None:
-    assert sdists.entries(sdist(tmp_path, {path: b""})).faults == (f"{path!r} is no plain path below the top folder",)
+    assert sdist_rules.entries(sdist(tmp_path, {path: b""})).faults == (
+        f"{path!r} is no plain path below the top folder",
+    )
 
 
 @pytest.mark.parametrize(
@@ -386,61 +395,64 @@ def test_a_path_in_an_sdist_that_is_not_plain(tmp_path: Path, path: str) -> None
     ],
 )
 def test_an_sdist_belongs_to_nobody(tmp_path: Path, facts: Mapping[str, object], seen: object) -> None:
-    assert sdists.entries(sdist(tmp_path, {"a": b""}, change=owner(**facts))).faults == (f"a belongs to {seen}",)
+    assert sdist_rules.entries(sdist(tmp_path, {"a": b""}, change=owner(**facts))).faults == (f"a belongs to {seen}",)
 
 
 def test_a_member_of_an_sdist_that_is_there_twice(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / f"{TOP}.tar.gz", "w:gz") as made:
         for name in ("a", "b", "a"):
             made.addfile(tarfile.TarInfo(f"{TOP}/{name}"))
-    found = sdists.entries(sdists.open_sdist(tmp_path / f"{TOP}.tar.gz", reference()))
+    found = sdist_rules.entries(sdist_rules.open_sdist(tmp_path / f"{TOP}.tar.gz", reference()))
     assert found == Finding("3 files", ("a is there 2 times",))
 
 
 def test_the_names_of_an_sdist(tmp_path: Path) -> None:
-    assert sdists.names(sdist(tmp_path, {"PKG-INFO": metadata()})) == Finding("artifacts-keyring 1")
+    assert sdist_rules.names(sdist(tmp_path, {"PKG-INFO": metadata()})) == Finding("artifacts-keyring 1")
     for about, fault in (
         (metadata(Name="x"), "Name in PKG-INFO is x, not artifacts-keyring"),
         (metadata(Version="2"), "Version in PKG-INFO is 2, not 1"),
     ):
-        assert sdists.names(sdist(tmp_path, {"PKG-INFO": about})).faults == (fault,)
+        assert sdist_rules.names(sdist(tmp_path, {"PKG-INFO": about})).faults == (fault,)
     other = sdist(tmp_path, {"PKG-INFO": metadata()}, "Artifacts.Keyring-1.0.tar.gz")
-    assert sdists.names(other).faults[0] == "its name is Artifacts.Keyring-1.0.tar.gz, not artifacts_keyring-1.0.tar.gz"
-    (fault,) = sdists.names(sdist(tmp_path, {}, "x.tar.gz")).faults
+    assert (
+        sdist_rules.names(other).faults[0]
+        == "its name is Artifacts.Keyring-1.0.tar.gz, not artifacts_keyring-1.0.tar.gz"
+    )
+    (fault,) = sdist_rules.names(sdist(tmp_path, {}, "x.tar.gz")).faults
     assert fault.endswith("; an artifacts_keyring-VERSION.tar.gz is wanted")
-    assert len(sdists.names(sdist(tmp_path, {})).faults) == 2
+    assert len(sdist_rules.names(sdist(tmp_path, {})).faults) == 2
 
 
 def test_what_an_sdist_needs_and_what_it_may_hold(tmp_path: Path) -> None:
-    whole = dict.fromkeys(sdists._REQUIRED, b"")
+    whole = dict.fromkeys(sdist_rules._REQUIRED, b"")
     allowed = (
-        ".gitignore", "NOTES.md", f"{embed.LICENSES}/X y.docx", "scripts/a_b.py", "scripts/x/y.json", "scripts/z.toml",
+        ".gitignore", "NOTES.md", f"{hook.LICENSES}/X y.docx", "scripts/a_b.py", "scripts/x/y.json", "scripts/z.toml",
         "tests/a/b/C-1.x.txt", "tests/x.csv", "benchmarks/a.svg", "tests/x.cdx.json", "benchmarks/r.md", "tests/t.toml",
     )  # fmt: skip
     made = sdist(tmp_path, {**whole, **dict.fromkeys(allowed, b""), "artifacts_keyring/bin/x": b""})
-    assert sdists.contents(made) == Finding(f"{len(whole) + len(allowed)} files outside the payload")
-    for path in sdists._REQUIRED:
-        found = sdists.contents(sdist(tmp_path, {name: b"" for name in whole if name != path}))
+    assert sdist_rules.contents(made) == Finding(f"{len(whole) + len(allowed)} files outside the payload")
+    for path in sdist_rules._REQUIRED:
+        found = sdist_rules.contents(sdist(tmp_path, {name: b"" for name in whole if name != path}))
         assert found.faults == (f"{path} is missing",)
     for path in (
-        ".github/x.yml", "notes.md", "x/.gitignore", f"{embed.LICENSES}/a/b", "scripts/a.pyc", "scripts/.x.py",
+        ".github/x.yml", "notes.md", "x/.gitignore", f"{hook.LICENSES}/a/b", "scripts/a.pyc", "scripts/.x.py",
         "tests/x.whl", "scripts/A.py", "tests/x.so", "artifacts_keyring/extra.py", "credprovider.lock.toml.bak",
         "tests/.hidden/x.py",
     ):  # fmt: skip
-        assert sdists.contents(sdist(tmp_path, {**whole, path: b""})).faults == (f"{path} does not belong there",)
+        assert sdist_rules.contents(sdist(tmp_path, {**whole, path: b""})).faults == (f"{path} does not belong there",)
 
 
 def test_the_pin_of_an_sdist(tmp_path: Path) -> None:
     pin, name = reference().pin, "credprovider.lock.toml"
-    assert sdists.pinned(sdist(tmp_path, {name: render(pin).encode()})) == Finding(f"provider {pin.version}")
+    assert sdist_rules.pinned(sdist(tmp_path, {name: render(pin).encode()})) == Finding(f"provider {pin.version}")
     row = dataclasses.replace(pin.targets["any"], tree=dataclasses.replace(pin.targets["any"].tree, files=1))
     other = render(dataclasses.replace(pin, targets={**pin.targets, "any": row})).encode()
     said = (f"{name} is not the pin that it is held against",)
-    assert sdists.pinned(sdist(tmp_path, {name: other})) == Finding(f"provider {pin.version}", said)
+    assert sdist_rules.pinned(sdist(tmp_path, {name: other})) == Finding(f"provider {pin.version}", said)
     for broken in (b"[", b"\xff", b"lock-version = 2\n"):
-        (fault,) = sdists.pinned(sdist(tmp_path, {name: broken})).faults
+        (fault,) = sdist_rules.pinned(sdist(tmp_path, {name: broken})).faults
         assert fault.startswith(f"{name} is no pin: ")
-    assert sdists.pinned(sdist(tmp_path, {})).faults[0].startswith(f"{name} is no pin: ")
+    assert sdist_rules.pinned(sdist(tmp_path, {})).faults[0].startswith(f"{name} is no pin: ")
 
 
 # --- the tables
@@ -448,7 +460,7 @@ def test_the_pin_of_an_sdist(tmp_path: Path) -> None:
 
 def test_exit_codes_are_promises() -> None:
     """Other programs act on them: a code keeps its meaning, a new rule gets a new one."""
-    assert [rule.exit_code for rule in wheels.RULES] == list(range(31, 56))
-    codes = {rule.name: rule.exit_code for rule in wheels.RULES}
-    assert {rule.name: rule.exit_code for rule in sdists.RULES if rule.name != "pin"}.items() <= codes.items()
-    assert [rule.exit_code for rule in sdists.RULES if rule.name == "pin"] == [codes["payload-record"]]
+    assert [rule.exit_code for rule in wheel_rules.RULES] == list(range(31, 56))
+    codes = {rule.name: rule.exit_code for rule in wheel_rules.RULES}
+    assert {rule.name: rule.exit_code for rule in sdist_rules.RULES if rule.name != "pin"}.items() <= codes.items()
+    assert [rule.exit_code for rule in sdist_rules.RULES if rule.name == "pin"] == [codes["payload-record"]]

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from credprovider import embed, wheels
-from credprovider.inspection import BIN
+from credprovider import hook
+from credprovider.verify import wheel_rules
+from credprovider.verify.dist import BIN
 
-from artifacts_keyring import layout
+from artifacts_keyring.provider import layout
 from tests import rewriting
 from tests.breaking import (
     KEY,
@@ -127,7 +128,7 @@ WHEELS: list[tuple[str, str, str, Change]] = [
     ("contents", "linux-x64", "a stray file", added("tests/conftest.py", b"x = 1\n")),
     ("contents", "linux-x64", "no module", without("artifacts_keyring/py.typed")),
     ("payload", "linux-x64", "another file", replaced(f"{BIN}CredentialProvider.Microsoft.xml", extended)),
-    ("payload-record", "linux-x64", "another version", replaced(embed.RECORD, swapped(b"2.0.5", b"2.0.4"))),
+    ("payload-record", "linux-x64", "another version", replaced(hook.RECORD, swapped(b"2.0.5", b"2.0.4"))),
     ("modes", "linux-x64", "not executable", launcher_mode(0o100644)),
     ("modes", "linux-x64", "executable for one", launcher_mode(0o100744)),
     ("modes", "linux-x64", "of no kind, which pip ignores", launcher_mode(0o755)),
@@ -163,13 +164,13 @@ WHEELS: list[tuple[str, str, str, Change]] = [
         "licences",
         "linux-x64",
         "the vendor's",
-        replaced(f"dist-info/licenses/{embed.LICENSES}/ThirdPartyNotices.txt", lambda data: data + b"!"),
+        replaced(f"dist-info/licenses/{hook.LICENSES}/ThirdPartyNotices.txt", lambda data: data + b"!"),
     ),
     (
         "sbom",
         "linux-x64",
         "another provider",
-        replaced(f"dist-info/sboms/{embed.SBOM_NAME}", swapped(b"2.0.5", b"2.0.4")),
+        replaced(f"dist-info/sboms/{hook.SBOM_NAME}", swapped(b"2.0.5", b"2.0.4")),
     ),
     ("machine", "osx-x64", "Mach-O for arm64", patched("libclrgc.dylib", at(4, b"\x0c\0\0\x01"), "osx-x64")),
     ("macos", "osx-x64", "a newer one", patched("libclrgc.dylib", floor(12, 0), "osx-x64")),
@@ -213,4 +214,4 @@ def test_a_genuine_file_in_the_wrong_place(
 
 
 def test_every_rule_for_wheels_has_a_wheel_that_breaks_it_alone() -> None:
-    assert {case[0] for case in WHEELS} | {"issuers"} == {rule.name for rule in wheels.RULES}
+    assert {case[0] for case in WHEELS} | {"issuers"} == {rule.name for rule in wheel_rules.RULES}

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from artifacts_keyring import windows
+from artifacts_keyring.system import windows
 from tests.conftest import ROOT
 
 PATIENT = 60.0
@@ -112,8 +112,8 @@ def test_a_provider_of_a_client_on_a_console_has_its_window_and_code_page(tmp_pa
     import pty
     import termios
 
-    from credprovider import windows as wine
-    from credprovider.emulation import Lacking
+    from credprovider.verify import windows as wine
+    from credprovider.verify.emulators import Lacking
 
     screen, keyboard = pty.openpty()
     try:

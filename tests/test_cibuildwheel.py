@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from credprovider import sources, targets
-from credprovider.pin import Pin
-from credprovider.reproducing import copy_tree
+from credprovider import targets
+from credprovider.build.reproducible import copy_tree
+from credprovider.fetch import sources
+from credprovider.lockfile import Pin
 
 from tests import debian, podman
 from tests.conftest import ROOT

@@ -13,8 +13,8 @@ from typing import Callable, NamedTuple
 
 import pytest
 
-from artifacts_keyring import caches
 from artifacts_keyring.cli import installation
+from artifacts_keyring.provider import caches
 from artifacts_keyring.variables import Environment
 from tests.azure import AzureWorld, Feed, empty_home
 from tests.azure.provider import tokens

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from artifacts_keyring import asking, console, feeds, flaws, lookup, provider
+from artifacts_keyring import console, feeds, lookup, session, value_checks
 from artifacts_keyring.feeds import parse
+from artifacts_keyring.provider import provider
 from tests.azure import AzureWorld, empty_home
 from tests.azure.server import as_json
 from tests.conftest import NATIVE, ROOT
@@ -224,7 +225,7 @@ def test_what_looks_like_no_token_is_said_and_not_sent(text: str) -> None:
         lines: list[str] = []
         assert find(INDEX, environ, lines.append) is None
         (said,) = lines
-        assert said.startswith(where) and (flaws.MACRO in said or "is a placeholder: " in said)
+        assert said.startswith(where) and (value_checks.MACRO in said or "is a placeholder: " in said)
 
 
 @pytest.mark.parametrize("text", TOKENS)
@@ -235,7 +236,7 @@ def test_what_could_be_a_token_is_one(text: str) -> None:
 
 @pytest.mark.parametrize("url", [f"{ORGANISATION}my%20proj/", f"{ORGANISATION}b%C3%A4r%41%42/", "https://[::1]/x/"])
 def test_a_quoted_sign_in_a_url_is_no_macro(url: str) -> None:
-    assert flaws.of_url(url) == ""
+    assert value_checks.of_url(url) == ""
 
 
 @pytest.mark.parametrize("around", ["\n", "\r\n", " ", "\t", "\ufeff", "\ufeff \n"])
@@ -375,19 +376,19 @@ FIRST = f"{EXTERNAL}: entry 1 has a password that"
 FAULTS = [
     ({PREFIX: ORGANISATION, TOKEN: ""}, f"{TOKEN} is empty"),
     ({TOKEN: "p"}, f"{TOKEN} has no effect without {PREFIX}"),
-    ({OLD_PREFIX: ORGANISATION, OLD_TOKEN: "$(System.AccessToken)"}, f"{OLD_TOKEN} {flaws.MACRO}"),
+    ({OLD_PREFIX: ORGANISATION, OLD_TOKEN: "$(System.AccessToken)"}, f"{OLD_TOKEN} {value_checks.MACRO}"),
     (
         {EXTERNAL: listing(entry(INDEX, "u", "${{ secrets.X }}"))},
-        f"{EXTERNAL}: entry 1 has a password that {flaws.MACRO}",
+        f"{EXTERNAL}: entry 1 has a password that {value_checks.MACRO}",
     ),
     ({EXTERNAL: listing(entry(INDEX, "u", ""))}, f"{FIRST} is empty"),
-    ({EXTERNAL: f"'{listing(entry(INDEX))}'"}, f"{EXTERNAL} {flaws.QUOTED}"),
+    ({EXTERNAL: f"'{listing(entry(INDEX))}'"}, f"{EXTERNAL} {value_checks.QUOTED}"),
     ({EXTERNAL: "{"}, f"{EXTERNAL} is not valid JSON (line 1, column 2), nothing in it is used: write "),
     (
         {PREFIX: "https://pkgs.dev.azure.com/or", TOKEN: "$(X)"},
         f"{PREFIX} is set, but gives no credential for {INDEX}: add",
     ),
-    ({PREFIX: "$(X)", TOKEN: "p"}, f"{PREFIX} {flaws.MACRO}"),
+    ({PREFIX: "$(X)", TOKEN: "p"}, f"{PREFIX} {value_checks.MACRO}"),
 ]
 
 
@@ -496,7 +497,7 @@ def test_an_identity_answers_where_a_password_is_a_macro(desk: Desk, better: dic
     organisation = {IDENTITY: listing({"endpoint": ORGANISATION, "clientId": CLIENT})}
     feed = feeds.parse(INDEX, {})
     assert feed is not None
-    found = asking.ask(feed, {**desk.environ, **identity(desk), **organisation, **better}, False)
+    found = session.ask(feed, {**desk.environ, **identity(desk), **organisation, **better}, False)
     assert found is not None and found.username == CLIENT
 
 

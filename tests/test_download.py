@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from credprovider import download
-from credprovider.download import Download, Patience, adopt
 from credprovider.errors import ChecksumError, DownloadError
-from credprovider.web import Unavailable, retry_after
+from credprovider.fetch import download
+from credprovider.fetch.download import Download, Patience, adopt
+from credprovider.fetch.http import Unavailable, retry_after
 
 from tests import loopback, servers
 from tests.loopback import BODY, DIGEST, LIMIT, QUICK

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Callable, Optional
 
 import pytest
-from credprovider import installing, payload, targets
-from credprovider.inspection import BIN
-from credprovider.pin import Pin
-from credprovider.reproducing import copy_tree
+from credprovider import targets
+from credprovider.build.reproducible import copy_tree
+from credprovider.lockfile import Pin
+from credprovider.payload import tree
+from credprovider.verify import installing
+from credprovider.verify.dist import BIN
 
 from tests import interpreters
 from tests.azure import AzureWorld, empty_home
@@ -124,7 +126,7 @@ def test_another_platforms_wheel_carries_its_tag_and_tree(
     assert path.name.endswith("-py3-none-macosx_11_0_arm64.whl")
     with zipfile.ZipFile(path) as archive:
         archive.extractall(tmp_path)
-    assert payload.tree_digest(tmp_path / "artifacts_keyring/bin") == lock.targets["osx-arm64"].tree.sha256
+    assert tree.tree_digest(tmp_path / "artifacts_keyring/bin") == lock.targets["osx-arm64"].tree.sha256
 
 
 @pytest.mark.slow
@@ -151,7 +153,7 @@ def test_an_editable_install_stages_the_payload_in_the_tree(clone: Path, lock: P
     staged = Path(where).parent / "bin"
     assert staged == clone / "artifacts_keyring" / "bin"
     key = targets.resolve(os.environ).target.key
-    assert payload.tree_digest(staged) == lock.targets[key].tree.sha256
+    assert tree.tree_digest(staged) == lock.targets[key].tree.sha256
 
 
 @pytest.mark.posix

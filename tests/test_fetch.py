@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from credprovider import cache, sources
-from credprovider.pin import Pin
-from credprovider.sources import Archive
+from credprovider.fetch import cache, sources
+from credprovider.fetch.sources import Archive
+from credprovider.lockfile import Pin
 
 pytestmark = pytest.mark.posix
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from credprovider import following, pin, reproducing, targets
-from credprovider.download import Patience
+from credprovider import following, lockfile, targets
+from credprovider.build import reproducible
 from credprovider.errors import ReleaseError
-from credprovider.pin import Pin
+from credprovider.fetch.download import Patience
+from credprovider.lockfile import Pin
 
 from tests.archives import contents as by_vendors_path
 from tests.conftest import ROOT
@@ -83,8 +84,8 @@ def test_a_newer_release_is_given_to_pin_and_its_refusal_stops_the_run(page: Rel
 def test_a_newer_release_is_written_and_the_pull_request_has_its_text(
     page: ReleasePage, payload_tree: Trees, tmp_path: Path
 ) -> None:
-    tree, version = reproducing.copy_tree(ROOT, tmp_path / "tree"), "999.0.0"
-    before = pin.load(tree / pin.LOCK_NAME)
+    tree, version = reproducible.copy_tree(ROOT, tmp_path / "tree"), "999.0.0"
+    before = lockfile.load(tree / lockfile.LOCK_NAME)
     contents = {key: versioned(excerpt(payload_tree(key)), version) for key in targets.KEYS}
     names = {key: before.targets[key].asset.name for key in targets.KEYS}
     answer = page.publish(version, {names[key]: pack(contents[key], names[key]) for key in targets.KEYS})
@@ -94,7 +95,7 @@ def test_a_newer_release_is_written_and_the_pull_request_has_its_text(
     own = environment(tmp_path, tmp_path, page.storage)
     done = follow(page, "--write", "--body", str(body), tree=tree, **own, GITHUB_OUTPUT=str(output))
     assert done.returncode == 0, done.stderr
-    after = pin.load(tree / pin.LOCK_NAME)
+    after = lockfile.load(tree / lockfile.LOCK_NAME)
     assert after.version == version and after.targets["win-x64"].tree == tree_of(contents["win-x64"])
     assert output.read_text() == f"version={version}\n"
     assert f"{version} is out; pinned is {before.version}" in body.read_text() and "+version = " in body.read_text()

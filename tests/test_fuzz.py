@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from credprovider import sdists
+from credprovider.verify import sdist_rules
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -39,5 +39,5 @@ def test_what_is_made_of_the_corpus_breaks_no_promise(name: str) -> None:
 
 def test_the_corpus_may_travel_in_an_sdist() -> None:
     for _, path in ENTRIES:
-        assert sdists._ALLOWED.fullmatch(path.relative_to(ROOT).as_posix()), path
+        assert sdist_rules._ALLOWED.fullmatch(path.relative_to(ROOT).as_posix()), path
     assert {path.name for path in fuzzing.CORPUS.iterdir()} == set(TARGETS)

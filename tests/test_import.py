@@ -93,7 +93,7 @@ assert (found.username, found.password) == ("u", "p")
 """
     declared = json.dumps({"endpointCredentials": [entry]})
     modules = added(code, ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS=declared)
-    assert not modules & {"httpx", "subprocess", "socket", "ssl", "truststore", "artifacts_keyring.provider"}
+    assert not modules & {"httpx", "subprocess", "socket", "ssl", "truststore", "artifacts_keyring.provider.provider"}
 
 
 def test_names_that_are_not_there_are_attribute_errors() -> None:

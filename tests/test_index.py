@@ -9,10 +9,10 @@ import venv
 from pathlib import Path
 
 import pytest
-from credprovider import index
-from credprovider.download import Page
 from credprovider.errors import ChecksumError, SourceError
-from credprovider.web import Unavailable
+from credprovider.fetch import package_index
+from credprovider.fetch.download import Page
+from credprovider.fetch.http import Unavailable
 
 from tests import loopback, servers
 from tests.loopback import FILE, FROM_INDEX, SECRET, Bench, digest
@@ -41,14 +41,14 @@ def test_json_pages_are_read(bench: Bench) -> None:
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"files": [1]}', '{"files": [{"url": "x", "hashes": 1}]}'])
 def test_a_json_page_that_is_none_is_said(text: str) -> None:
     with pytest.raises(Unavailable, match="PEP 691"):
-        index.links_in(Page("https://h/simple/p/", "application/json", text))
+        package_index.links_in(Page("https://h/simple/p/", "application/json", text))
 
 
 def test_html_links_are_relative_to_page_or_base() -> None:
     text = '<base href="/other/"><a>x</a><a href="a%2B1.whl#md5=0">a</a><A HREF="https://f/b.whl#sha256=AB">b</A>'
-    links = index.links_in(Page("https://h/simple/p/", "text/html", text))
-    assert links == [index.Link("https://h/other/a%2B1.whl"), index.Link("https://f/b.whl", "ab")]
-    assert index.file_name(links[0].url) == "a+1.whl"
+    links = package_index.links_in(Page("https://h/simple/p/", "text/html", text))
+    assert links == [package_index.Link("https://h/other/a%2B1.whl"), package_index.Link("https://f/b.whl", "ab")]
+    assert package_index.file_name(links[0].url) == "a+1.whl"
 
 
 def test_credentials_of_the_index_serve_its_files_and_never_show(bench: Bench) -> None:
@@ -112,7 +112,7 @@ def test_indexes_are_tried_until_one_has_the_file(bench: Bench) -> None:
 def test_a_plain_http_index_needs_pips_trust(bench: Bench) -> None:
     with pytest.raises(SourceError, match=r"http://192\.0\.2\.1/simple/some-project/ is refused.*trusted-host"):
         bench.obtain(PIP_INDEX_URL="http://192.0.2.1/simple")
-    assert index.from_values({"trusted-host": "192.0.2.1 B:80"}, "").trusted == {"192.0.2.1", "b:80"}
+    assert package_index.from_values({"trusted-host": "192.0.2.1 B:80"}, "").trusted == {"192.0.2.1", "b:80"}
 
 
 # What pip is configured with
@@ -126,11 +126,11 @@ def test_pips_files_count_and_sections_override(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PIP_CONFIG_FILE": str(config)}
-    found = index.configuration(environ)
+    found = package_index.configuration(environ)
     assert found.indexes == ("https://i.test/simple", "https://b.test/x", "https://c.test/y")
     assert "d.test" in found.trusted
     assert found.access(environ).read == 77
-    assert index.configuration({**environ, "PIP_INDEX_URL": "https://e.test/"}).indexes[0] == "https://e.test/"
+    assert package_index.configuration({**environ, "PIP_INDEX_URL": "https://e.test/"}).indexes[0] == "https://e.test/"
 
 
 def test_the_default_index_is_pips_own_knowledge(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_the_default_index_is_pips_own_knowledge(tmp_path: Path) -> None:
         [sys.executable, "-m", "pip", "download", "--isolated", "--help"],
         env={**environ, "COLUMNS": "60"}, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    (default,) = index.configuration(environ).indexes
+    (default,) = package_index.configuration(environ).indexes
     assert default.startswith("https://")
     assert default in "".join(shown.split()), "narrow on purpose: help texts are wrapped"
 
@@ -152,7 +152,7 @@ def test_a_key_in_several_files_is_decided_by_pip() -> None:
         asked.append(key)
         return "https://user.test/"
 
-    assert index.parse_config(text, choose) == {"index-url": "https://user.test/", "no-index": "1"}
+    assert package_index.parse_config(text, choose) == {"index-url": "https://user.test/", "no-index": "1"}
     assert asked == ["global.index-url"]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from artifacts_keyring import caches
+from artifacts_keyring.provider import caches
 from tests import test_cli
 from tests.conftest import ROOT
 from tests.test_cli import Desk

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from credprovider import payload, rules, targets
-from credprovider.inspection import BIN
-from credprovider.pin import Pin
+from credprovider import targets
+from credprovider.lockfile import Pin
+from credprovider.payload import tree
+from credprovider.verify import payload_rules
+from credprovider.verify.dist import BIN
 from hypothesis import given
 from hypothesis import strategies as st
 
 import artifacts_keyring
-from artifacts_keyring import layout
+from artifacts_keyring.provider import layout
 from tests.archives import PROVIDER, contents, files, make, tree_of
 
 MAX_PATH = 260  # characters, with the one that ends a path
@@ -56,24 +58,24 @@ ELSEWHERE = [f"{PROVIDER}/x.dll", f"legal/{PROVIDER}/x.dll", "legal/x.dll", "leg
 @pytest.mark.parametrize("moved", ELSEWHERE)
 def test_a_file_in_another_place_is_another_tree(tmp_path: Path, moved: str) -> None:
     wanted = {f"{PROVIDER}/x.dll": b"MZ", "LICENSE": b"MIT\n"}
-    root = payload.unpack(make("zip", tmp_path, files(wanted)), tree_of(wanted), tmp_path / "root")
+    root = tree.unpack(make("zip", tmp_path, files(wanted)), tree_of(wanted), tmp_path / "root")
     assert contents(root) == wanted and (root / "x.dll").is_file() and (root / "legal" / "LICENSE").is_file()
     (root / moved).parent.mkdir(parents=True, exist_ok=True)
     (root / ("legal/LICENSE" if moved.endswith("LICENSE") else "x.dll")).rename(root / moved)
-    assert payload.measure(root).sha256 != tree_of(wanted).sha256
+    assert tree.measure(root).sha256 != tree_of(wanted).sha256
 
 
 @pytest.mark.parametrize("key", targets.KEYS)
 def test_the_bytes_are_proven_by_the_vendors_own_paths(key: str, payload_tree: Trees, lock: Pin) -> None:
     found = contents(payload_tree(key))
     assert tree_of(found) == lock.targets[key].tree
-    assert sum("/" not in path for path in found) == len(payload.LICENSE_FILES)
+    assert sum("/" not in path for path in found) == len(tree.LICENSE_FILES)
     assert f"{PROVIDER}/{layout.PROGRAM}.dll" in found
 
 
 @pytest.mark.parametrize("site", SITES.values(), ids=list(SITES))
 def test_the_longest_path_there_may_be_fits_below_the_site_packages_of_windows(site: str) -> None:
-    assert len(f"{site}\\") + rules.LONGEST_PATH < MAX_PATH
+    assert len(f"{site}\\") + payload_rules.LONGEST_PATH < MAX_PATH
 
 
 @pytest.mark.slow
@@ -83,4 +85,4 @@ def test_a_wheel_keeps_within_it_whatever_its_version(key: str, wheel: Trees) ->
         names = archive.namelist()
     grown = [name.replace(f"-{artifacts_keyring.__version__}.dist-info", "-3.10.10rc10.dist-info") for name in names]
     assert any("-3.10.10rc10.dist-info/" in name for name in grown) and any(name.startswith(BIN) for name in grown)
-    assert max(map(len, grown)) <= rules.LONGEST_PATH, max(grown, key=len)
+    assert max(map(len, grown)) <= payload_rules.LONGEST_PATH, max(grown, key=len)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Callable, NamedTuple
 
 import pytest
-from credprovider import installing
+from credprovider.verify import installing
 
 from tests import debian
 from tests.azure import AzureWorld

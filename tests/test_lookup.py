@@ -15,8 +15,9 @@ from typing import Callable, Optional
 
 import pytest
 
-from artifacts_keyring import asking, caches, feeds, locking, lookup, memory
+from artifacts_keyring import feeds, lookup, memory, session
 from artifacts_keyring.credential import Credential
+from artifacts_keyring.provider import caches, login_lock
 from tests import standin
 from tests.azure import AzureWorld, Feed, empty_home
 from tests.azure.provider import remember
@@ -399,7 +400,7 @@ def test_an_unexpected_error_is_one_line_and_never_an_exception(
     def fail(*_args: object) -> None:
         raise KeyError("s3cret")
 
-    monkeypatch.setattr(asking, "ask", fail)
+    monkeypatch.setattr(session, "ask", fail)
     assert place.look_up(feed.url) is None
     err = capsys.readouterr().err
     assert err.startswith("artifacts-keyring: unexpected KeyError: ")
@@ -534,11 +535,11 @@ def test_who_waits_for_anothers_login_gives_up_at_the_deadline(
     place: Place, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in = place.stand_in("nothing")
-    monkeypatch.setattr(asking, "login_timeout", lambda _environ: 0.5)
+    monkeypatch.setattr(session, "login_timeout", lambda _environ: 0.5)
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with locking.login_lock(place.environ, time.monotonic() + PATIENT, lambda: None):
+        with login_lock.login_lock(place.environ, time.monotonic() + PATIENT, lambda: None):
             held.set()
             done.wait(PATIENT)
 
@@ -565,7 +566,7 @@ def test_who_waits_for_anothers_login_gives_up_at_the_deadline(
 )
 def test_where_the_lock_is(environ: dict[str, str], platform: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caches, "_known_folder", lambda: None)
-    assert locking.lock_path(environ, platform) == Path(path)
+    assert login_lock.lock_path(environ, platform) == Path(path)
 
 
 def test_a_login_goes_on_where_no_lock_file_can_be_made(place: Place, feed: Feed) -> None:

@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from credprovider import members, payload
 from credprovider.errors import BuildError
-from credprovider.pin import Tree
+from credprovider.lockfile import Tree
+from credprovider.payload import archive, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,9 +43,9 @@ ITEMS = st.builds(
 def attempt(made: Made, place: Path) -> None:
     """Unpack under loose bounds: only a BuildError may come, and only `into` may appear, full of regular files."""
     with contextlib.suppress(BuildError):
-        payload.unpack(made, Tree("0" * 64, 20, 2000), place / "into")
+        tree.unpack(made, Tree("0" * 64, 20, 2000), place / "into")
     with contextlib.suppress(BuildError):
-        payload.unpack(made, tree_below(made), place / "into")
+        tree.unpack(made, tree_below(made), place / "into")
     assert {path.name for path in place.iterdir()} <= {"into"}
     for path in place.rglob("*"):
         assert path.is_dir() or stat.S_ISREG(path.lstat().st_mode)
@@ -54,9 +54,9 @@ def attempt(made: Made, place: Path) -> None:
 def tree_below(made: Made) -> Tree:
     """The tree that the archive would give if it were the pinned one, or one that nothing gives."""
     try:
-        taken = members.archive_members(made, Tree("", 20, 2000))
+        taken = archive.archive_members(made, Tree("", 20, 2000))
         return tree_of({path: b"".join(chunks) for path, chunks in taken})
-    except members.Refusal:
+    except archive.Refusal:
         return Tree("0" * 64, 20, 2000)
 
 

@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from credprovider import members, payload
 from credprovider.errors import ArchiveError, PayloadError
-from credprovider.pin import Tree
+from credprovider.lockfile import Tree
+from credprovider.payload import archive, tree
 
 from tests.archives import (
     GOOD,
@@ -99,7 +99,7 @@ ORDINARY = ["console", "com10", "nul1", "a.b c", "auxiliary.dll", ".hidden", "é
 @pytest.mark.parametrize("name", ORDINARY, ids=[name[:24] for name in ORDINARY])
 def test_an_ordinary_name_is_not_refused(name: str, tmp_path: Path) -> None:
     for kind in KINDS:
-        into = payload.unpack(make(kind, tmp_path, files({name: b"x"})), tree_of({name: b"x"}), tmp_path / "into")
+        into = tree.unpack(make(kind, tmp_path, files({name: b"x"})), tree_of({name: b"x"}), tmp_path / "into")
         assert contents(into) == {name: b"x"}
 
 
@@ -163,7 +163,7 @@ def test_a_file_and_a_folder_of_one_name_are_refused(
 def test_a_folder_that_is_told_of_twice_is_one(kind: str, tmp_path: Path) -> None:
     folder = Item("ab", type=tarfile.DIRTYPE)
     made = make(kind, tmp_path, [folder, Item("ab/x", b"x"), folder])
-    assert contents(payload.unpack(made, tree_of({"ab/x": b"x"}), tmp_path / "into")) == {"ab/x": b"x"}
+    assert contents(tree.unpack(made, tree_of({"ab/x": b"x"}), tmp_path / "into")) == {"ab/x": b"x"}
 
 
 # --- kinds
@@ -209,7 +209,7 @@ def test_a_zip_member_compressed_by_another_method_is_refused(method: int, tmp_p
 def test_a_zip_member_without_a_mode_is_a_file(tmp_path: Path) -> None:
     made = make("zip", tmp_path, files({"x": b"x"}))
     patch_zip(made.path, -1, 38, bytes(4))  # as programs for Windows leave it
-    assert contents(payload.unpack(made, tree_of({"x": b"x"}), tmp_path / "into")) == {"x": b"x"}
+    assert contents(tree.unpack(made, tree_of({"x": b"x"}), tmp_path / "into")) == {"x": b"x"}
 
 
 def test_a_zip_folder_with_content_is_refused(tmp_path: Path) -> None:
@@ -222,10 +222,10 @@ def test_a_kind_nobody_knows_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_an_archive_says_is_cut_and_made_printable() -> None:
-    assert members.line("a\nb\u202ec") == "a?b?c"
-    assert members.line("x" * 201) == "x" * 200
-    assert members.quoted("x" * 120) == repr("x" * 120)
-    assert members.quoted("\x1b" + "x" * 120) == repr("\x1b" + "x" * 116 + "...")
+    assert archive.line("a\nb\u202ec") == "a?b?c"
+    assert archive.line("x" * 201) == "x" * 200
+    assert archive.quoted("x" * 120) == repr("x" * 120)
+    assert archive.quoted("\x1b" + "x" * 120) == repr("\x1b" + "x" * 116 + "...")
 
 
 # --- bounds
@@ -234,9 +234,9 @@ def test_what_an_archive_says_is_cut_and_made_printable() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_not_kept_may_be_so_many_members_and_no_more(kind: str, tmp_path: Path) -> None:
-    spare = [Item(f"f{number}", type=tarfile.DIRTYPE) for number in range(members.SPARE_MEMBERS + 1)]
+    spare = [Item(f"f{number}", type=tarfile.DIRTYPE) for number in range(archive.SPARE_MEMBERS + 1)]
     made = make(kind, tmp_path, [*files(GOOD), *spare[1:]])
-    assert contents(payload.unpack(made, TREE, tmp_path / "into")) == GOOD
+    assert contents(tree.unpack(made, TREE, tmp_path / "into")) == GOOD
     assert "more than 2000 members beside" in refused(make(kind, tmp_path, [*files(GOOD), *spare]), TREE)
 
 
@@ -282,14 +282,14 @@ def test_a_declared_size_is_not_trusted(tmp_path: Path) -> None:
 
 
 def test_what_is_not_taken_is_bounded_too(tmp_path: Path) -> None:
-    made = make("tar.gz", tmp_path, [Item("beside", bytes(members.SPARE_BYTES + (1 << 20))), *files(GOOD)], "pkg/")
+    made = make("tar.gz", tmp_path, [Item("beside", bytes(archive.SPARE_BYTES + (1 << 20))), *files(GOOD)], "pkg/")
     assert "unpacks to more than" in refused(made, TREE)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_more_folders_than_any_payload_has_are_refused(kind: str, tmp_path: Path) -> None:
-    folders = [Item(f"d{number}", type=tarfile.DIRTYPE) for number in range(members.SPARE_MEMBERS + TREE.files + 1)]
+    folders = [Item(f"d{number}", type=tarfile.DIRTYPE) for number in range(archive.SPARE_MEMBERS + TREE.files + 1)]
     assert "more than 2000 members" in refused(make(kind, tmp_path, folders), TREE)
 
 
@@ -311,8 +311,8 @@ def test_memory_does_not_grow_with_the_payload(kind: str, tmp_path: Path) -> Non
     big = {"big": bytes(32 << 20)}
     made = make(kind, tmp_path, files(big))
     with peak() as most:
-        into = payload.unpack(made, tree_of(big), tmp_path / "into")
-        payload.verify(into, tree_of(big))
+        into = tree.unpack(made, tree_of(big), tmp_path / "into")
+        tree.verify(into, tree_of(big))
     assert most[0] < 8 << 20
 
 
@@ -339,7 +339,7 @@ def test_a_flipped_byte_is_an_error_or_makes_no_difference(kind: str, tmp_path: 
     for place in range(len(whole)):
         made.path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
         try:
-            assert contents(payload.unpack(made, TREE, tmp_path / "into")) == GOOD
+            assert contents(tree.unpack(made, TREE, tmp_path / "into")) == GOOD
         except (ArchiveError, PayloadError):
             refusals += 1
     assert refusals > len(whole) // 2

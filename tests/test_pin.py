@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Union
 
 import pytest
-from credprovider import pin
+from credprovider import lockfile
 from credprovider.errors import PinError
-from credprovider.pin import Asset, IndexFile, Pin, PinnedTarget, Tree
+from credprovider.lockfile import Asset, IndexFile, Pin, PinnedTarget, Tree
 from credprovider.targets import KEYS, by_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +22,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMITTED = ROOT / pin.LOCK_NAME
+COMMITTED = ROOT / lockfile.LOCK_NAME
 DATA: dict[str, Any] = tomllib.loads(COMMITTED.read_text(encoding="utf-8"))
 LINUX = "target.linux-x64"
 HEX = "0123456789abcdef" * 4
@@ -108,9 +108,9 @@ MALFORMED: list[tuple[str, object, str]] = [
     (f"{LINUX}.tree.files", -212, f"{LINUX}.tree.files is -212"),
     (f"{LINUX}.tree.files", True, f"{LINUX}.tree.files is True"),
     (f"{LINUX}.tree.files", 212.0, f"{LINUX}.tree.files is 212.0"),
-    (f"{LINUX}.tree.files", 10**6, f"valid: a whole number from 1 to {pin.MAX_FILES}"),
+    (f"{LINUX}.tree.files", 10**6, f"valid: a whole number from 1 to {lockfile.MAX_FILES}"),
     (f"{LINUX}.tree.bytes", "78902473", f"{LINUX}.tree.bytes is '78902473'"),
-    (f"{LINUX}.tree.bytes", 1 << 40, f"valid: a whole number from 1 to {pin.MAX_BYTES}"),
+    (f"{LINUX}.tree.bytes", 1 << 40, f"valid: a whole number from 1 to {lockfile.MAX_BYTES}"),
     (f"{LINUX}.tree.bytes", 1 << 40_000, f"{LINUX}.tree.bytes is a number too large to show"),
     (f"{LINUX}.tag", "x" * 10_000, f"{LINUX}.tag is 'xxx"),
     (f"{LINUX}.tag", "a\x1b[31m\n", f"{LINUX}.tag is 'a"),
@@ -135,43 +135,43 @@ def test_a_malformed_lock_is_refused_with_its_place(place: str, value: object, s
     ids=["toml", "encoding", "digits", "depth", "empty", "twice"],
 )
 def test_a_file_that_is_no_lock_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
-    path = tmp_path / pin.LOCK_NAME
+    path = tmp_path / lockfile.LOCK_NAME
     path.write_bytes(content)
     with pytest.raises(PinError) as caught:
-        pin.load(path)
-    assert said in one_line(caught.value) and pin.LOCK_NAME in str(caught.value)
+        lockfile.load(path)
+    assert said in one_line(caught.value) and lockfile.LOCK_NAME in str(caught.value)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path, said in ((tmp_path / "gone.toml", "gone.toml is missing"), (tmp_path, "cannot be read")):
         with pytest.raises(PinError) as caught:
-            pin.load(path)
+            lockfile.load(path)
         assert said in one_line(caught.value)
 
 
 def test_the_committed_lock_is_what_writing_it_again_gives() -> None:
-    loaded = pin.load(COMMITTED)
-    assert pin.render(loaded) == COMMITTED.read_text(encoding="utf-8")
+    loaded = lockfile.load(COMMITTED)
+    assert lockfile.render(loaded) == COMMITTED.read_text(encoding="utf-8")
     assert tuple(loaded.targets) == KEYS
 
 
 def test_a_payload_that_no_index_carries_may_be_pinned() -> None:
-    partly = pin.parse(altered(f"{LINUX}.index-file", GONE))
+    partly = lockfile.parse(altered(f"{LINUX}.index-file", GONE))
     assert not partly.targets["linux-x64"].index_file and partly.targets["any"].index_file
     data = altered("index", GONE)
     for target in data["target"].values():
         del target["index-file"]
-    assert pin.parse(data).index_distribution == ""
+    assert lockfile.parse(data).index_distribution == ""
 
 
 def test_a_checksum_that_nobody_measured_may_be_absent() -> None:
-    assert pin.load(COMMITTED).targets["linux-x64"].asset.sha256 is None
-    known = pin.parse(altered(f"{LINUX}.asset.sha256", HEX))
+    assert lockfile.load(COMMITTED).targets["linux-x64"].asset.sha256 is None
+    known = lockfile.parse(altered(f"{LINUX}.asset.sha256", HEX))
     assert known.targets["linux-x64"].asset.sha256 == HEX
 
 
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
-versions = st.from_regex(pin._VERSION, fullmatch=True)
+versions = st.from_regex(lockfile._VERSION, fullmatch=True)
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,30}", fullmatch=True)
 
 
@@ -184,10 +184,12 @@ def pins(draw: st.DrawFn) -> Pin:
 
     def target(key: str) -> PinnedTarget:
         name = draw(names) + draw(st.sampled_from([".zip", ".tar.gz"]))
-        index_file = IndexFile(f"{draw(names)}.whl", draw(digests), draw(st.from_regex(pin._PREFIX, fullmatch=True)))
+        index_file = IndexFile(
+            f"{draw(names)}.whl", draw(digests), draw(st.from_regex(lockfile._PREFIX, fullmatch=True))
+        )
         if not indexed or draw(st.booleans()):
-            index_file = pin.NO_INDEX_FILE
-        tree = Tree(draw(digests), draw(st.integers(1, pin.MAX_FILES)), draw(st.integers(1, pin.MAX_BYTES)))
+            index_file = lockfile.NO_INDEX_FILE
+        tree = Tree(draw(digests), draw(st.integers(1, lockfile.MAX_FILES)), draw(st.integers(1, lockfile.MAX_BYTES)))
         asset = Asset(name, f"{release_url}/{name}", draw(st.none() | digests))
         return PinnedTarget(key, by_key(key).tag, asset, index_file, tree)
 
@@ -198,13 +200,13 @@ def pins(draw: st.DrawFn) -> Pin:
 @settings(max_examples=30, deadline=None)
 @given(pins())
 def test_reading_undoes_writing(made: Pin) -> None:
-    assert pin.parse(tomllib.loads(pin.render(made))) == made
+    assert lockfile.parse(tomllib.loads(lockfile.render(made))) == made
 
 
 def test_writing_keeps_the_order_of_the_table() -> None:
-    loaded = pin.load(COMMITTED)
+    loaded = lockfile.load(COMMITTED)
     shuffled = dataclasses.replace(loaded, targets=dict(sorted(loaded.targets.items())))
-    assert pin.render(shuffled) == pin.render(loaded)
+    assert lockfile.render(shuffled) == lockfile.render(loaded)
 
 
 Toml = Union[None, bool, int, float, str, list[Any], dict[str, Any]]
@@ -240,11 +242,11 @@ def test_anything_gives_a_pin_or_one_line(data: dict[str, Any]) -> None:
 
 def accepted_or_one_line(data: dict[str, Any]) -> None:
     try:
-        accepted = pin.parse(data)
+        accepted = lockfile.parse(data)
     except PinError as error:
         one_line(error)
     else:
-        assert pin.parse(tomllib.loads(pin.render(accepted))) == accepted
+        assert lockfile.parse(tomllib.loads(lockfile.render(accepted))) == accepted
 
 
 def altered(place: str, value: object) -> dict[str, Any]:
@@ -262,7 +264,7 @@ def altered(place: str, value: object) -> dict[str, Any]:
 
 def refused(data: dict[str, Any]) -> str:
     with pytest.raises(PinError) as caught:
-        pin.parse(data)
+        lockfile.parse(data)
     return one_line(caught.value)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from credprovider import measuring, pin, repin, targets
+from credprovider import lockfile, targets
 from credprovider.errors import (
     ArchiveError,
     BuildError,
@@ -30,9 +30,10 @@ from credprovider.errors import (
     ProvenanceError,
     ReleaseError,
 )
-from credprovider.payload import LICENSE_FILES
-from credprovider.pin import Pin, Tree
-from credprovider.web import Unavailable
+from credprovider.fetch.http import Unavailable
+from credprovider.lockfile import Pin, Tree
+from credprovider.maintain import measure, update_pin
+from credprovider.payload.tree import LICENSE_FILES
 
 from tests.archives import contents
 from tests.pinning import (
@@ -73,7 +74,7 @@ def test_the_same_release_changes_nothing_but_the_checksum_that_is_known_now(wor
     world.publish(world.contents)
     said = world.run(keys=("any", "linux-x64"), write=True)
     assert "the same tree" in said and world.stands_out() == []
-    now = pin.load(world.lock)
+    now = lockfile.load(world.lock)
     for key in ("any", "linux-x64"):
         assert now.targets[key].asset.sha256 == hashlib.sha256(pack(world.contents[key], world.name(key))).hexdigest()
     forgotten = {
@@ -100,7 +101,7 @@ def test_a_new_release_is_shown_and_written_only_when_told(world: World) -> None
     assert f'-sha256 = "{tree_of(world.contents["any"]).sha256}"' in said
     assert f'+sha256 = "{tree_of(files).sha256}"' in said
     world.run("2.0.6", write=True)
-    written = pin.load(world.lock)
+    written = lockfile.load(world.lock)
     assert (written.version, written.targets["any"].tree) == ("2.0.6", tree_of(files))
     assert written.targets["any"].asset.url.endswith("/releases/download/v2.0.6/" + world.name("any"))
     assert not written.targets["any"].index_file, "no index is known to carry it"
@@ -133,7 +134,7 @@ def test_an_asset_that_was_replaced_stands_out(world: World) -> None:
 def test_an_asset_without_a_digest_is_measured_and_that_is_said(world: World) -> None:
     world.publish({"any": world.contents["any"]}, digest=None)
     assert "no digest is published" in world.run(write=True)
-    assert pin.load(world.lock).targets["any"].asset.sha256
+    assert lockfile.load(world.lock).targets["any"].asset.sha256
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_assets_stand_on_the_pinned_page_unless_another_api_is_named(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.publish({"any": world.contents["any"]})
-    monkeypatch.setattr("credprovider.release.API", world.page.api.url)
+    monkeypatch.setattr("credprovider.maintain.vendor_releases.API", world.page.api.url)
     assert "look at the release page" in world.refused(ReleaseError, api=None)
 
 
@@ -192,9 +193,9 @@ def test_a_changed_licence_is_shown_and_has_to_be_accepted(world: World) -> None
     assert "! LICENSE changed:" in world.said and "    +You owe us a beer." in world.said
     assert "--accept-licences" in world.refused(LicenceError, "2.0.6", write=True)
     world.run("2.0.6", write=True, accept_licences=True)
-    kept = (world.root / repin.LICENSES / "LICENSE").read_bytes()
+    kept = (world.root / update_pin.LICENSES / "LICENSE").read_bytes()
     assert kept.endswith(b"\nYou owe us a beer.\n") and b"\r" not in kept
-    assert pin.load(world.lock).version == "2.0.6"
+    assert lockfile.load(world.lock).version == "2.0.6"
 
 
 def test_the_words_of_a_changed_document_are_shown(world: World) -> None:
@@ -295,7 +296,7 @@ def test_an_archive_that_climbs_out_is_refused(world: World) -> None:
 
 
 def test_an_archive_is_bounded_though_nothing_of_it_is_pinned(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "BOUND", Tree("", 2_000, 1 << 20))
+    monkeypatch.setattr(measure, "BOUND", Tree("", 2_000, 1 << 20))
     world.publish({"any": world.contents["any"]})
     assert "more than 1048576 bytes" in world.refused(ArchiveError)
 
@@ -335,7 +336,7 @@ def test_a_folder_that_cannot_be_written_is_said(world: World) -> None:
 
 
 def test_the_command_measures_a_whole_release(payload_tree: Trees, lock: Pin) -> None:
-    before = (ROOT / pin.LOCK_NAME).read_bytes()
+    before = (ROOT / lockfile.LOCK_NAME).read_bytes()
     with tempfile.TemporaryDirectory() as folder, release_page() as page, serve() as index:
         files: dict[str, Path] = {}
         for key in targets.KEYS:
@@ -350,7 +351,7 @@ def test_the_command_measures_a_whole_release(payload_tree: Trees, lock: Pin) ->
     assert done.stdout.count("    +sha256 = ") == len(targets.KEYS)
     assert "not written: credprovider.lock.toml; add --write" in done.stdout
     assert "SECRET" not in done.stdout + done.stderr
-    assert (ROOT / pin.LOCK_NAME).read_bytes() == before
+    assert (ROOT / lockfile.LOCK_NAME).read_bytes() == before
 
 
 def test_the_command_says_in_one_line_why_it_stops(tmp_path: Path) -> None:

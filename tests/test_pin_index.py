@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from credprovider import pin
+from credprovider import lockfile
 from credprovider.errors import (
     ChecksumError,
     PayloadError,
     SourceError,
 )
-from credprovider.pin import Pin, Tree
-from credprovider.sources import Archive
+from credprovider.fetch.sources import Archive
+from credprovider.lockfile import Pin, Tree
 
 from tests.pinning import HOME, ROOT, Content, Trees, World, pack, small_world, tree_of, versioned
 from tests.servers import Server, content
@@ -91,11 +91,11 @@ def test_an_index_gives_the_committed_pin_back(
     keys = ("linux-x64", "any")
     files = [real_index_file(lock, key, archive(key), payload_tree(key)) for key in keys]
     serve_index(world.index, files, OTHERS, digests)
-    world.lock.write_text(pin.render(unmeasured(lock, keys)), encoding="utf-8")
+    world.lock.write_text(lockfile.render(unmeasured(lock, keys)), encoding="utf-8")
     said = world.run(keys=keys, index=REQUIREMENT, api="http://127.0.0.1:9", write=True)
     assert "the release page is not at hand" in said
     assert ("no digest is published" in said) == (not digests)
-    written = pin.load(world.lock)
+    written = lockfile.load(world.lock)
     assert (written.index_distribution, written.index_version) == ("artifacts-keyring", "2.0.0rc5")
     for key, file in zip(keys, files):
         now, committed = written.targets[key], lock.targets[key]
@@ -117,10 +117,10 @@ def unmeasured(lock: Pin, keys: tuple[str, ...]) -> Pin:
 def test_a_known_checksum_of_an_asset_is_kept_when_only_the_index_is_asked(world: World) -> None:
     world.publish({"any": world.contents["any"]})
     world.run(write=True)
-    known = pin.load(world.lock).targets["any"].asset
+    known = lockfile.load(world.lock).targets["any"].asset
     index_files(world, {"any": world.contents["any"]})
     world.run(index=REQUIREMENT, api="http://127.0.0.1:9", write=True)
-    assert known.sha256 and pin.load(world.lock).targets["any"].asset == known
+    assert known.sha256 and lockfile.load(world.lock).targets["any"].asset == known
 
 
 def test_release_and_index_that_give_one_tree_are_told_and_pinned(world: World) -> None:
@@ -130,7 +130,7 @@ def test_release_and_index_that_give_one_tree_are_told_and_pinned(world: World) 
     said = world.run("2.0.6", keys=("any", "linux-x64"), index=REQUIREMENT, write=True)
     assert "any: release page and index give one tree" in said
     for key, each in files.items():
-        row = pin.load(world.lock).targets[key]
+        row = lockfile.load(world.lock).targets[key]
         assert row.tree == tree_of(each) and row.asset.sha256 and row.index_file.sha256
 
 
@@ -144,13 +144,13 @@ def test_release_and_index_that_differ_are_shown_and_not_pinned(world: World) ->
 
 
 def index_files(world: World, contents: Mapping[str, Content]) -> None:
-    rows = pin.load(ROOT / pin.LOCK_NAME).targets
+    rows = lockfile.load(ROOT / lockfile.LOCK_NAME).targets
     named = [(rows[key].index_file, each) for key, each in contents.items()]
     serve_index(world.index, [IndexFile(file.name, pack(each, file.name, file.prefix)) for file, each in named])
 
 
 def test_links_in_a_folder_serve_as_an_index(world: World, tmp_path: Path) -> None:
-    row = pin.load(ROOT / pin.LOCK_NAME).targets["any"].index_file
+    row = lockfile.load(ROOT / lockfile.LOCK_NAME).targets["any"].index_file
     links = tmp_path / "links"
     links.mkdir()
     (links / row.name).write_bytes(pack(world.contents["any"], row.name, row.prefix))
@@ -181,7 +181,7 @@ def test_an_index_without_a_file_for_a_target_stops(world: World) -> None:
 
 
 def test_a_file_that_is_not_the_one_the_index_names_stops(world: World) -> None:
-    name = pin.load(ROOT / pin.LOCK_NAME).targets["any"].index_file.name
+    name = lockfile.load(ROOT / lockfile.LOCK_NAME).targets["any"].index_file.name
     world.publish({"any": world.contents["any"]})
     serve_index(world.index, [], (name,))
     world.index.answers[f"/files/{name}"] = content(b"something else")

@@ -17,8 +17,8 @@ import pytest
 import trustme
 
 from artifacts_keyring.credential import Credential
-from artifacts_keyring.probe import Probe, Status, proxy_for
-from artifacts_keyring.trust import TrustError, ssl_context
+from artifacts_keyring.http.probe import Probe, Status, proxy_for
+from artifacts_keyring.http.trust import TrustError, ssl_context
 
 SECRET = Credential("user", "s3cret-pässword")
 PATIENT = 60.0

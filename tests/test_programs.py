@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from artifacts_keyring import dotnet, programs
+from artifacts_keyring.provider import dotnet
+from artifacts_keyring.system import programs
 from tests.conftest import ROOT
 
 WINDOWS = sys.platform == "win32"

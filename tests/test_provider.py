@@ -18,9 +18,10 @@ from typing import Callable, Optional
 
 import pytest
 
-from artifacts_keyring import dotnet, provider, reasons, variables
-from artifacts_keyring.provider import Program, ProviderError, Query
-from artifacts_keyring.screening import LevelFilter, no_window, shown_level
+from artifacts_keyring import variables
+from artifacts_keyring.provider import diagnostics, dotnet, provider
+from artifacts_keyring.provider.output_filter import LevelFilter, no_window, shown_level
+from artifacts_keyring.provider.provider import Program, ProviderError, Query
 from tests import standin
 from tests.azure.provider import BARE, EXE, at_home, empty_home
 from tests.conftest import NATIVE, ROOT
@@ -555,7 +556,7 @@ def test_the_users_verbosity_is_honoured_but_hides_no_prompt(wanted: str, intera
         ("[Warning] [CredentialProvider]A task was canceled.\n", "nobody completed the sign-in in time"),
         (
             "[Verbose] [CredentialProvider]Response: Unauthorized\n",
-            f"{reasons.NO_ACCESS} (no session token: Azure DevOps said Unauthorized)",
+            f"{diagnostics.NO_ACCESS} (no session token: Azure DevOps said Unauthorized)",
         ),
         ("[Verbose] [CredentialProvider]Response: NotFound\n", "no session token: Azure DevOps said NotFound"),
         ("[Warning] [CredentialProvider]The operation was canceled.\n", "nobody completed the sign-in in time"),
@@ -578,7 +579,7 @@ def test_the_users_verbosity_is_honoured_but_hides_no_prompt(wanted: str, intera
     ],
 )
 def test_reasons_found_in_the_debug_output(stderr: str, reason: Optional[str]) -> None:
-    assert reasons.login_reason(stderr) == reason
+    assert diagnostics.login_reason(stderr) == reason
 
 
 @pytest.mark.parametrize("words", ["\x1b[2J\x07cleared", "one\rother", "one\u2028other", "\u202egnp.exe"])
@@ -590,11 +591,11 @@ def test_a_reason_never_steers_the_terminal(words: str) -> None:
         "[Error] [CredentialProvider]",
         "ErrorCode: invalid_grant, MsalException: ",
     ):
-        reason = reasons.login_reason(f"{place}{words}\r\n")
+        reason = diagnostics.login_reason(f"{place}{words}\r\n")
         assert reason is not None and reason.isprintable() and len(reason) <= 300
-    assert reasons.login_reason(f"HttpRequestException: {words}\r\n") == shown
-    assert reasons.login_reason(f"[Error] [CredentialProvider]{words}\r\n") == shown
-    assert reasons.unprefixed_words(f"died {words.splitlines()[-1]}").isprintable()
+    assert diagnostics.login_reason(f"HttpRequestException: {words}\r\n") == shown
+    assert diagnostics.login_reason(f"[Error] [CredentialProvider]{words}\r\n") == shown
+    assert diagnostics.unprefixed_words(f"died {words.splitlines()[-1]}").isprintable()
 
 
 # The real one

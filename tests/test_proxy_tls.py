@@ -10,7 +10,7 @@ from typing import Callable, NamedTuple
 
 import pytest
 
-from artifacts_keyring.probe import Probe
+from artifacts_keyring.http.probe import Probe
 from tests import servers
 from tests.azure import AzureWorld, Feed, empty_home
 from tests.conftest import NATIVE, ROOT

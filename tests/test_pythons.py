@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from credprovider import installing, targets
+from credprovider import targets
+from credprovider.verify import installing
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
@@ -114,7 +115,7 @@ def test_a_glibc_program_without_its_loader_is_named(
     url = world.feed("org", "feed").url
     asking = tmp_path / "asking.py"
     asking.write_text(
-        "import os, subprocess, artifacts_keyring as a, artifacts_keyring.asking, artifacts_keyring.probe\n"
+        "import os, subprocess, artifacts_keyring as a, artifacts_keyring.session, artifacts_keyring.http.probe\n"
         f"{HIDE_THE_LOADER}\nprint(a.CredentialProvider().get_credentials({url!r}))\n"
     )
     environ = {

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from credprovider import errors, targets
 
-from artifacts_keyring import layout
+from artifacts_keyring.provider import layout
 from artifacts_keyring.variables import VARIABLES, Variable
 from tests import readme
 from tests.conftest import ROOT

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from credprovider import installing, sources, targets
-from credprovider.pin import Pin
-from credprovider.reproducing import copy_tree
+from credprovider import targets
+from credprovider.build.reproducible import copy_tree
+from credprovider.fetch import sources
+from credprovider.lockfile import Pin
+from credprovider.verify import installing
 from ruamel.yaml import YAML
 
 from tests import interpreters, podman, readme, shell

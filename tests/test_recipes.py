@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from credprovider import installing
+from credprovider.verify import installing
 from ruamel.yaml import YAML
 
 from tests import clients, readme, shell

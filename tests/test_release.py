@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from credprovider import release
-from credprovider.download import Patience
 from credprovider.errors import ReleaseError
-from credprovider.release import Release
-from credprovider.web import Unavailable
+from credprovider.fetch.download import Patience
+from credprovider.fetch.http import Unavailable
+from credprovider.maintain import vendor_releases
+from credprovider.maintain.vendor_releases import Release
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,7 +35,7 @@ def page() -> Iterator[ReleasePage]:
 
 
 def ask(page: ReleasePage, **environ: str) -> Release:
-    return release.ask(page.api.url, PROJECT, "2.0.5", environ, QUICK)
+    return vendor_releases.ask(page.api.url, PROJECT, "2.0.5", environ, QUICK)
 
 
 def test_a_release_is_its_assets(page: ReleasePage) -> None:
@@ -52,7 +52,7 @@ def test_a_release_is_its_assets(page: ReleasePage) -> None:
 
 def test_a_slash_at_the_end_of_the_base_does_not_matter(page: ReleasePage) -> None:
     page.publish("2.0.5", {})
-    assert release.ask(f"{page.api.url}/", PROJECT, "2.0.5", {}, QUICK) == Release("2.0.5", {})
+    assert vendor_releases.ask(f"{page.api.url}/", PROJECT, "2.0.5", {}, QUICK) == Release("2.0.5", {})
 
 
 SOON = int(time.time()) + 1_000_000
@@ -109,13 +109,13 @@ def test_a_short_wait_is_waited(page: ReleasePage) -> None:
 
 def test_nobody_there_is_unavailable() -> None:
     with pytest.raises(Unavailable):
-        release.ask("http://127.0.0.1:9", PROJECT, "2.0.5", {}, QUICK)
+        vendor_releases.ask("http://127.0.0.1:9", PROJECT, "2.0.5", {}, QUICK)
 
 
 @pytest.mark.parametrize("api", ["http://example.test", "ftp://127.0.0.1", "example.test", "http://127.0.0.1:x"])
 def test_only_https_and_this_machine_are_asked(api: str) -> None:
     with pytest.raises(Unavailable) as caught:
-        release.ask(api, PROJECT, "2.0.5", {}, QUICK)
+        vendor_releases.ask(api, PROJECT, "2.0.5", {}, QUICK)
     assert "refused" in str(caught.value) or "is not a URL" in str(caught.value)
 
 
@@ -123,29 +123,29 @@ def test_an_asset_that_is_listed_twice_is_refused(page: ReleasePage) -> None:
     answer = page.publish("2.0.5", ASSETS)
     answer["assets"] *= 2
     with pytest.raises(ReleaseError, match="twice"):
-        release.parse(json.dumps(answer), "2.0.5")
+        vendor_releases.parse(json.dumps(answer), "2.0.5")
 
 
-@pytest.mark.parametrize("name", release.TOKEN_VARIABLES)
+@pytest.mark.parametrize("name", vendor_releases.TOKEN_VARIABLES)
 def test_a_token_goes_to_its_own_api_only(page: ReleasePage, name: str) -> None:
     page.publish("2.0.5", ASSETS)
     ask(page, **{name: "SECRET"})
     assert "authorization" not in page.api.seen[0].headers
-    own = f"{release.API}/repos/x"
-    assert release.headers(own, {name: "SECRET"})["Authorization"] == "Bearer SECRET"
-    assert "Authorization" not in release.headers(own, {})
+    own = f"{vendor_releases.API}/repos/x"
+    assert vendor_releases.headers(own, {name: "SECRET"})["Authorization"] == "Bearer SECRET"
+    assert "Authorization" not in vendor_releases.headers(own, {})
     for other in (
         own.replace("https", "http"),
         own.replace(".com", ".com.example.test"),
         own.replace(".com", ".com:8443"),
     ):
-        assert "Authorization" not in release.headers(other, {name: "SECRET"})
+        assert "Authorization" not in vendor_releases.headers(other, {name: "SECRET"})
 
 
 def test_the_project_is_read_out_of_the_pinned_folder() -> None:
-    assert release.repository(f"https://github.com/{PROJECT}/releases/download/v2.0.5") == PROJECT
+    assert vendor_releases.repository(f"https://github.com/{PROJECT}/releases/download/v2.0.5") == PROJECT
     with pytest.raises(ReleaseError, match="correct release-url"):
-        release.repository("https://example.test/releases/download/v2.0.5")
+        vendor_releases.repository("https://example.test/releases/download/v2.0.5")
 
 
 answers = st.recursive(
@@ -166,7 +166,7 @@ answers = st.recursive(
 )
 def test_any_answer_is_a_release_or_one_line(answer: dict[str, Any]) -> None:
     try:
-        found = release.parse(json.dumps(answer), "2.0.5")
+        found = vendor_releases.parse(json.dumps(answer), "2.0.5")
     except ReleaseError as error:
         assert str(error).isprintable() and len(str(error)) < 400
     else:

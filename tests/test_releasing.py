@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from credprovider import building, handover, lastrelease, recompress, releasing, targets
+from credprovider import targets
+from credprovider.build import matrix, recompress
 from credprovider.errors import RefusedError, ReproducibilityError
-from credprovider.offers import Means
-from credprovider.releasing import Section, State
+from credprovider.maintain import preflight, publish, release_sizes
+from credprovider.maintain.candidates import Means
+from credprovider.maintain.preflight import Section, State
 
 from tests.conftest import ROOT
 
@@ -37,11 +39,11 @@ def but(**changed: object) -> State:
 
 
 def test_a_clean_commit_of_main_may_be_released() -> None:
-    assert releasing.objections(READY) == ()
+    assert preflight.objections(READY) == ()
 
 
 def test_a_run_for_the_tag_may_stand_on_no_branch() -> None:
-    assert releasing.objections(but(branch="", ref="refs/tags/v3.1.0", tags=READY.tags | {"v3.1.0"})) == ()
+    assert preflight.objections(but(branch="", ref="refs/tags/v3.1.0", tags=READY.tags | {"v3.1.0"})) == ()
 
 
 REFUSALS = [
@@ -66,7 +68,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("state", "why", "what_to_do"), REFUSALS, ids=[why for _, why, _ in REFUSALS])
 def test_a_refusal_says_why_and_what_to_do(state: State, why: str, what_to_do: str) -> None:
-    (said,) = releasing.objections(state)
+    (said,) = preflight.objections(state)
     assert why in said and what_to_do in said and "\n" not in said
 
 
@@ -76,33 +78,33 @@ def test_a_refusal_says_why_and_what_to_do(state: State, why: str, what_to_do: s
 )
 def test_a_version_that_no_index_takes_is_refused(version: str, why: str) -> None:
     state = but(version=version, sections=(Section(version, "2026-11-23", "x"),), tags=frozenset())
-    (said,) = releasing.objections(state)
+    (said,) = preflight.objections(state)
     assert why in said
 
 
 def test_a_changelog_is_its_headings() -> None:
     text = "# Changelog\n\n## 2.0 (2026-01-02)\n\n* A.\n### Not a heading\n* B.\n\n## 1.0\n"
-    assert releasing.sections(text) == (
+    assert preflight.sections(text) == (
         Section("2.0", "2026-01-02", "* A.\n### Not a heading\n* B."),
         Section("1.0", "", ""),
     )
 
 
 def test_the_notes_are_this_versions_part() -> None:
-    assert releasing.notes(READY) == "* Better.\n"
+    assert preflight.notes(READY) == "* Better.\n"
     with pytest.raises(RefusedError, match=r"no heading for 9.9"):
-        releasing.notes(but(version="9.9"))
+        preflight.notes(but(version="9.9"))
 
 
 def test_the_commands_name_tag_and_commit() -> None:
-    sign, push = releasing.tag_commands(READY, READY.commit)
+    sign, push = preflight.tag_commands(READY, READY.commit)
     assert sign == f'git tag --sign v3.1.0 --message "artifacts-keyring 3.1.0" {READY.commit}'
     assert push == "git push origin v3.1.0"
 
 
 def test_the_release_before_is_the_newest_older_tag() -> None:
-    assert releasing.previous(READY) == "3.0.0"
-    assert releasing.previous(but(tags=frozenset({"v9.0", "nightly", "vnext"}))) is None
+    assert preflight.previous(READY) == "3.0.0"
+    assert preflight.previous(but(tags=frozenset({"v9.0", "nightly", "vnext"}))) is None
 
 
 # --- a real tree
@@ -117,8 +119,8 @@ def git(root: Path, *arguments: str) -> None:
 def tree(tmp_path: Path) -> Path:
     root = tmp_path / "tree"
     (root / "artifacts_keyring").mkdir(parents=True)
-    (root / releasing.VERSION_FILE).write_text('"""Docs."""\n__version__ = "3.1.0"\n')
-    (root / releasing.CHANGELOG).write_text("# Changelog\n\n## 3.1.0 (2026-11-23)\n\n* Better.\n")
+    (root / preflight.VERSION_FILE).write_text('"""Docs."""\n__version__ = "3.1.0"\n')
+    (root / preflight.CHANGELOG).write_text("# Changelog\n\n## 3.1.0 (2026-11-23)\n\n* Better.\n")
     git(root, "init", "--initial-branch", "main")
     git(root, "add", ".")
     git(root, "commit", "--message", "x")
@@ -126,62 +128,62 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_the_state_is_read_from_git_version_and_changelog(tree: Path) -> None:
-    state = releasing.gather(tree, {})
+    state = preflight.gather(tree, {})
     assert (state.version, state.branch, state.changes, state.tag) == ("3.1.0", "main", (), "")
     assert state.sections == (Section("3.1.0", "2026-11-23", "* Better."),)
-    assert len(state.commit) == 40 and releasing.objections(state) == ()
+    assert len(state.commit) == 40 and preflight.objections(state) == ()
 
 
 def test_a_run_of_the_release_workflow_knows_its_tag(tree: Path) -> None:
     git(tree, "tag", "v3.1.0")
     git(tree, "checkout", "--detach", "v3.1.0")
-    assert releasing.objections(releasing.gather(tree, {"GITHUB_REF": "refs/tags/v3.1.0"})) == ()
+    assert preflight.objections(preflight.gather(tree, {"GITHUB_REF": "refs/tags/v3.1.0"})) == ()
     # on no branch, not for its tag, and the tag is there already
-    assert len(releasing.objections(releasing.gather(tree, {"GITHUB_REF": "refs/heads/main"}))) == 3
+    assert len(preflight.objections(preflight.gather(tree, {"GITHUB_REF": "refs/heads/main"}))) == 3
 
 
 def test_a_tag_on_what_nobody_merged_is_refused(tree: Path, tmp_path: Path) -> None:
     git(tree, "clone", str(tree), str(tmp_path / "clone"))
     clone = tmp_path / "clone"
-    assert releasing.objections(releasing.gather(clone, {})) == ()
+    assert preflight.objections(preflight.gather(clone, {})) == ()
     git(clone, "commit", "--allow-empty", "--message", "mine alone")
     git(clone, "tag", "v3.1.0")
     tagged = {"GITHUB_REF": "refs/tags/v3.1.0"}
     for environ in ({}, tagged):
-        assert "no part of main" in releasing.objections(releasing.gather(clone, environ))[0]
+        assert "no part of main" in preflight.objections(preflight.gather(clone, environ))[0]
     git(clone, "remote", "remove", "origin")
     git(clone, "checkout", "--detach")
     git(clone, "branch", "--delete", "--force", "main")
-    assert not releasing.gather(clone, tagged).merged
+    assert not preflight.gather(clone, tagged).merged
 
 
 def test_what_is_not_committed_is_seen(tree: Path) -> None:
     (tree / "stray").write_text("x")
-    assert releasing.gather(tree, {}).changes == ("?? stray",)
+    assert preflight.gather(tree, {}).changes == ("?? stray",)
 
 
 def test_what_is_no_checkout_or_names_no_version_is_refused(tree: Path, tmp_path: Path) -> None:
-    (tree / releasing.VERSION_FILE).write_text("version = 3\n")
+    (tree / preflight.VERSION_FILE).write_text("version = 3\n")
     with pytest.raises(RefusedError, match="has no line __version__"):
-        releasing.gather(tree, {})
-    (tree / releasing.VERSION_FILE).write_text('__version__ = "3.1.0"\n')
+        preflight.gather(tree, {})
+    (tree / preflight.VERSION_FILE).write_text('__version__ = "3.1.0"\n')
     (tree / ".git").rename(tmp_path / "elsewhere")
     with pytest.raises(RefusedError, match="made from a git checkout"):
-        releasing.gather(tree, {})
+        preflight.gather(tree, {})
 
 
-@pytest.mark.parametrize("name", [releasing.VERSION_FILE, releasing.CHANGELOG])
+@pytest.mark.parametrize("name", [preflight.VERSION_FILE, preflight.CHANGELOG])
 def test_a_file_that_decides_and_cannot_be_read_is_named(name: str, tree: Path) -> None:
     (tree / name).write_bytes(b"\xff")
     with pytest.raises(RefusedError, match=rf"{name} cannot be read: it is no UTF-8; a release needs it; `git restore"):
-        releasing.gather(tree, {})
+        preflight.gather(tree, {})
     (tree / name).unlink()
     with pytest.raises(RefusedError, match=rf"{name} cannot be read: No such file"):
-        releasing.gather(tree, {})
+        preflight.gather(tree, {})
 
 
 def test_this_tree_says_one_version() -> None:
-    state = releasing.gather(ROOT, {})
+    state = preflight.gather(ROOT, {})
     assert state.sections[0].version == state.version and state.sections[0].text
 
 
@@ -207,30 +209,30 @@ FILES = [*WHEELS, "artifacts_keyring-3.1.0.tar.gz"]
 
 def test_a_release_is_every_part_once_and_nothing_else(tmp_path: Path) -> None:
     dist = make(tmp_path / "dist", FILES)
-    assert [path.name for path in handover.files(dist)] == sorted(FILES)
+    assert [path.name for path in publish.files(dist)] == sorted(FILES)
     extra = make(dist, ["artifacts_keyring-3.1.0-py3-none-any.whl"]) / "artifacts_keyring-3.1.0-py3-none-any.whl"
     with pytest.raises(RefusedError, match=r"py3-none-any.whl does not belong to a release; empty the folder"):
-        handover.files(dist)
+        publish.files(dist)
     extra.unlink()
     make(dist, ["artifacts_keyring-3.0.0-py3-none-win32.whl"])
     with pytest.raises(RefusedError, match="win-x86 is there twice"):
-        handover.files(dist)
+        publish.files(dist)
     for path in dist.glob("*win32.whl"):
         path.unlink()
     with pytest.raises(RefusedError, match="win-x86 is missing"):
-        handover.files(dist)
+        publish.files(dist)
 
 
 def test_what_a_build_would_leave_beside_its_own_is_known_before_it(tmp_path: Path) -> None:
     dist = make(
         tmp_path, [*FILES, "artifacts_keyring-3.0.0.tar.gz", "artifacts_keyring-3.1.0-py3-none-any.whl", "notes"]
     )
-    assert handover.foreign(dist, "3.1.0") == [
+    assert publish.foreign(dist, "3.1.0") == [
         "artifacts_keyring-3.0.0.tar.gz",
         "artifacts_keyring-3.1.0-py3-none-any.whl",
         "notes",
     ]
-    assert handover.foreign(tmp_path / "none", "3.1.0") == []
+    assert publish.foreign(tmp_path / "none", "3.1.0") == []
 
 
 def native(folder: Path) -> Path:
@@ -264,7 +266,7 @@ def released(folder: Path) -> Path:
 
 def test_two_builds_are_compared_to_the_byte_whatever_deflated_them(tmp_path: Path) -> None:
     said: list[str] = []
-    handover.compare(released(tmp_path / "dist"), native(tmp_path / "native"), said.append)
+    publish.compare(released(tmp_path / "dist"), native(tmp_path / "native"), said.append)
     assert [line[0] for line in said] == ["="] * 8
     assert sum(line.endswith("  every byte, deflated alike") for line in said) == 4
     assert sum(line.endswith("  every byte, deflated alike, but for modes") for line in said) == 3
@@ -290,7 +292,7 @@ def test_what_no_unpacked_file_shows_is_compared_too(hidden: str, tmp_path: Path
         if hidden == "timestamp":
             recompress.smallest(path)
     with pytest.raises(ReproducibilityError, match=r"not what other machines build: \S*win32.whl; if it was built"):
-        handover.compare(dist, other, lambda _line: None)
+        publish.compare(dist, other, lambda _line: None)
 
 
 def test_one_other_byte_or_mode_in_a_native_wheel_is_found(tmp_path: Path) -> None:
@@ -306,14 +308,14 @@ def test_one_other_byte_or_mode_in_a_native_wheel_is_found(tmp_path: Path) -> No
     edit(windows, lambda _entry: None, b"another")
     (other / "sdist" / FILES[-1]).write_bytes(b"sdist!")
     with pytest.raises(ReproducibilityError, match=r"build: \S*x86_64.whl, \S*win32.whl, \S*3.1.0.tar.gz;"):
-        handover.compare(dist, other, lambda _line: None)
+        publish.compare(dist, other, lambda _line: None)
 
 
 def test_every_other_build_has_to_agree(tmp_path: Path) -> None:
     dist, other = released(tmp_path / "dist"), native(tmp_path / "native")
     (make(other / "twice", FILES[-1:]) / FILES[-1]).write_bytes(b"another sdist")
     with pytest.raises(ReproducibilityError, match=r"3.1.0.tar.gz"):
-        handover.compare(dist, other, lambda _line: None)
+        publish.compare(dist, other, lambda _line: None)
 
 
 def test_another_builds_version_is_another_file(tmp_path: Path) -> None:
@@ -321,7 +323,7 @@ def test_another_builds_version_is_another_file(tmp_path: Path) -> None:
     (wheel,) = other.rglob("*win32.whl")
     wheel.rename(wheel.with_name(wheel.name.replace("3.1.0", "3.1.1")))
     with pytest.raises(ReproducibilityError, match=r"3.1.0-py3-none-win32.whl"):
-        handover.compare(dist, other, lambda _line: None)
+        publish.compare(dist, other, lambda _line: None)
 
 
 @pytest.mark.parametrize("missing", ["*arm64.whl", "*.tar.gz"])
@@ -329,12 +331,12 @@ def test_another_build_that_is_missing_is_no_proof(missing: str, tmp_path: Path)
     dist, other = released(tmp_path / "dist"), native(tmp_path / "native")
     next(other.rglob(missing)).unlink()
     with pytest.raises(RefusedError, match="has no other build of"):
-        handover.compare(dist, other, lambda _line: None)
+        publish.compare(dist, other, lambda _line: None)
 
 
 def test_checksums_and_notes_are_files_and_the_runs_summary(tmp_path: Path) -> None:
     dist, summary = make(tmp_path / "dist", FILES), tmp_path / "summary.md"
-    sums, text = handover.papers(dist, tmp_path / "papers", READY, {"GITHUB_STEP_SUMMARY": str(summary)})
+    sums, text = publish.papers(dist, tmp_path / "papers", READY, {"GITHUB_STEP_SUMMARY": str(summary)})
     digests = [f"{hashlib.sha256((dist / name).read_bytes()).hexdigest()}  {name}" for name in sorted(FILES)]
     assert sums.read_text().splitlines() == digests
     assert text.read_text().startswith("* Better.\n\n| file | MB | sha256 |\n| --- | ---: | --- |\n")
@@ -343,11 +345,11 @@ def test_checksums_and_notes_are_files_and_the_runs_summary(tmp_path: Path) -> N
 
 def test_the_release_page_gets_every_file_and_the_checksums(tmp_path: Path) -> None:
     dist, into = make(tmp_path / "dist", FILES), tmp_path / "papers"
-    command = handover.announcement(dist, into, READY)
+    command = publish.announcement(dist, into, READY)
     assert command[:5] == ["gh", "release", "create", "v3.1.0", "--verify-tag"]
     assert command[-9:] == [*(str(dist / name) for name in sorted(FILES)), str(into / "SHA256SUMS")]
     assert "--prerelease" not in command
-    assert "--prerelease" in handover.announcement(dist, into, but(version="3.1.0rc1"))
+    assert "--prerelease" in publish.announcement(dist, into, but(version="3.1.0rc1"))
 
 
 # --- sizes
@@ -364,18 +366,20 @@ def test_the_release_page_gets_every_file_and_the_checksums(tmp_path: Path) -> N
         ("a-1-py3-none-win32.whl", "win-x86"),
         ("a-1-py3-none-win_arm64.whl", "win-arm64"),
         ("a-1-py3-none-any.whl", "any"),
-        ("a-1.tar.gz", building.SDIST),
+        ("a-1.tar.gz", matrix.SDIST),
         ("a-1-py3-none-musllinux_1_2_x86_64.whl", None),
         ("a-1.zip", None),
     ],
 )
 def test_a_file_name_says_which_part_of_a_release_it_is(name: str, key: str | None) -> None:
-    assert lastrelease.key_of(name) == key
+    assert release_sizes.key_of(name) == key
 
 
 def test_the_table_compares_what_is_in_both() -> None:
     lines = list(
-        lastrelease.table({"sdist": 2_000_000, "linux-x64": 30_000_000}, {"linux-x64": 40_000_000, "any": 1}, "2", "1")
+        release_sizes.table(
+            {"sdist": 2_000_000, "linux-x64": 30_000_000}, {"linux-x64": 40_000_000, "any": 1}, "2", "1"
+        )
     )
     assert [line.split() for line in lines] == [
         ["file", "2", "1", "change"],
@@ -391,22 +395,22 @@ def silent(**environ: str) -> Means:
 
 
 def test_the_last_release_may_be_a_folder(tmp_path: Path) -> None:
-    sizes, reason = lastrelease.had(make(tmp_path, FILES), silent())
+    sizes, reason = release_sizes.had(make(tmp_path, FILES), silent())
     assert set(sizes) == {*targets.RIDS, "sdist"} and not reason
-    sizes, reason = lastrelease.had(tmp_path / "none", silent())
+    sizes, reason = release_sizes.had(tmp_path / "none", silent())
     assert not sizes and "name a folder with --last" in reason
 
 
 def test_the_last_release_is_measured_on_an_index_without_fetching_it(tmp_path: Path) -> None:
     make(tmp_path, FILES)
     means = silent(PIP_NO_INDEX="true", PIP_FIND_LINKS=str(tmp_path), PIP_CONFIG_FILE=os.devnull)
-    sizes, reason = lastrelease.had("artifacts-keyring==3.1.0", means)
-    assert reason == "" and sizes == lastrelease.in_folder(tmp_path)
+    sizes, reason = release_sizes.had("artifacts-keyring==3.1.0", means)
+    assert reason == "" and sizes == release_sizes.in_folder(tmp_path)
 
 
 def test_sizes_that_cannot_be_had_stop_nothing(tmp_path: Path) -> None:
     means = silent(PIP_NO_INDEX="true", PIP_FIND_LINKS=str(tmp_path), PIP_CONFIG_FILE=os.devnull)
-    sizes, reason = lastrelease.had("artifacts-keyring==3.1.0", means)
+    sizes, reason = release_sizes.had("artifacts-keyring==3.1.0", means)
     assert sizes == {} and "cannot be had" in reason
 
 
@@ -447,7 +451,7 @@ def test_the_parts_say_how_many_folders_they_take() -> None:
 
 
 def test_the_parts_that_the_workflow_runs(tmp_path: Path) -> None:
-    version = releasing.gather(ROOT, {}).version
+    version = preflight.gather(ROOT, {}).version
     names = [name.replace("3.1.0", version) for name in FILES]
     dist, papers = make(tmp_path / "dist", names), tmp_path / "papers"
     done = release("compare", str(dist), str(make(tmp_path / "others", names)))

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from credprovider import payload, sbom, targets
+from credprovider import targets
 from credprovider.errors import PayloadError
-from credprovider.pin import Pin
+from credprovider.lockfile import Pin
+from credprovider.payload import sbom, tree
 from credprovider.targets import TARGETS
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from artifacts_keyring import layout
+from artifacts_keyring.provider import layout
 
 pytestmark = pytest.mark.posix
 
@@ -47,7 +48,7 @@ def properties(component: dict[str, Any]) -> list[tuple[str, str]]:
 
 def described(root: Path, into: Path) -> Path:
     """The files of `root` that describe it, alone in a folder that a test may change."""
-    for name in (DEPS, CONFIG, *map(layout.placed, payload.LICENSE_FILES)):
+    for name in (DEPS, CONFIG, *map(layout.placed, tree.LICENSE_FILES)):
         (into / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / name, into / name)
     return into
@@ -154,7 +155,7 @@ def test_a_licence_that_is_not_mit_alone_is_not_called_mit(lock: Pin, payload_tr
 
 def test_it_is_the_same_text_elsewhere_and_for_every_hash_seed(lock: Pin, payload_tree: Trees, tmp_path: Path) -> None:
     here = sbom.render(payload_tree("any"), lock, targets.by_key("any"))
-    elsewhere = payload.stage(payload_tree("any"), lock.targets["any"].tree, tmp_path / "elsewhere")
+    elsewhere = tree.stage(payload_tree("any"), lock.targets["any"].tree, tmp_path / "elsewhere")
     root = Path(__file__).resolve().parent.parent
     code = (
         "import sys; from pathlib import Path; sys.path[:0] = [sys.argv[1], sys.argv[4]]\n"

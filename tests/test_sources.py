@@ -10,10 +10,10 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-from credprovider import cache, sources
 from credprovider.errors import ChecksumError, DownloadError, SourceError
-from credprovider.pin import Pin
-from credprovider.sources import Archive, Settings
+from credprovider.fetch import cache, sources
+from credprovider.fetch.sources import Archive, Settings
+from credprovider.lockfile import Pin
 
 from tests import loopback, servers
 from tests.loopback import ASSET, FILE, FROM_INDEX, FROM_RELEASE, KEY, SECRET, VERSION, Bench, digest

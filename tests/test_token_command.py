@@ -12,8 +12,10 @@ from typing import Callable
 
 import pytest
 
-from artifacts_keyring import lookup, programs, token_command
-from artifacts_keyring.provider import ProviderError
+from artifacts_keyring import lookup
+from artifacts_keyring.provider import token_command
+from artifacts_keyring.provider.provider import ProviderError
+from artifacts_keyring.system import programs
 from tests import standin
 from tests.azure import AzureWorld, Feed, empty_home
 from tests.conftest import NATIVE, ROOT

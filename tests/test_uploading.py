@@ -9,7 +9,7 @@ from typing import Callable, Optional
 import pytest
 
 from artifacts_keyring import feeds, lookup
-from artifacts_keyring.asking import NoCredential, ask
+from artifacts_keyring.session import NoCredential, ask
 from tests.azure import AzureWorld, Feed, launcher
 from tests.conftest import NATIVE
 

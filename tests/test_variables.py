@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from artifacts_keyring import asking, feeds, variables
+from artifacts_keyring import feeds, session, variables
 from artifacts_keyring.credential import Credential
 from artifacts_keyring.variables import Environment
 
@@ -65,9 +65,9 @@ def test_an_environment_is_as_case_blind_as_the_system() -> None:
 def test_a_look_up_on_windows_finds_what_is_spelt_in_mixed_case(monkeypatch: pytest.MonkeyPatch) -> None:
     """dotnet below ProgramFiles, of which os.environ there says PROGRAMFILES."""
     seen: list[Mapping[str, str]] = []
-    monkeypatch.setattr(asking, "Environment", functools.partial(Environment, platform="win32"))
-    monkeypatch.setattr(asking, "_ask", lambda session, _interactive: seen.append(session.environ))
+    monkeypatch.setattr(session, "Environment", functools.partial(Environment, platform="win32"))
+    monkeypatch.setattr(session, "_ask", lambda session, _interactive: seen.append(session.environ))
     feed = feeds.parse("https://pkgs.dev.azure.com/o/_packaging/f/pypi/simple/", {})
     assert feed is not None
-    asking.ask(feed, {"PROGRAMFILES": "p"}, False)
+    session.ask(feed, {"PROGRAMFILES": "p"}, False)
     assert seen[0]["ProgramFiles"] == "p"

@@ -16,10 +16,11 @@ from typing import Callable
 
 import pytest
 
-from artifacts_keyring import child, console
+from artifacts_keyring import console
+from artifacts_keyring.http.probe import Probe
 from artifacts_keyring.memory import Memory
-from artifacts_keyring.probe import Probe
-from artifacts_keyring.writer import Writer
+from artifacts_keyring.provider import process
+from artifacts_keyring.system.writer import Writer
 from tests import standin
 from tests.conftest import ROOT
 
@@ -109,7 +110,7 @@ def silent_server() -> Iterator[Callable[[], object]]:
 
 @contextlib.contextmanager
 def running(code: str) -> Iterator[Callable[[], object]]:
-    with child.Child([sys.executable, "-c", code], os.environ) as one:
+    with process.Child([sys.executable, "-c", code], os.environ) as one:
         yield lambda: one.wait(time.monotonic() + 5)
 
 
@@ -179,9 +180,9 @@ def test_an_interrupt_counts_at_once(kind: str) -> None:
 def test_line_ends_and_the_code_page_of_the_provider_are_undone(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     said = "[Warning] [CredentialProvider]für alle\r\n[Error] [CredentialProvider]\r\n".encode("cp437")
     code = f"import os\ns = {said!r}\nfor at in range(0, len(s), {size}): os.write(2, s[at : at + {size}])"
-    monkeypatch.setattr(child, "_codec", lambda _console: "cp437")
+    monkeypatch.setattr(process, "_codec", lambda _console: "cp437")
     pieces: list[str] = []
-    with child.Child([sys.executable, "-c", code], os.environ, pieces.append) as one:
+    with process.Child([sys.executable, "-c", code], os.environ, pieces.append) as one:
         output = one.wait(time.monotonic() + PATIENT)
     assert output.stderr == "[Warning] [CredentialProvider]für alle\n[Error] [CredentialProvider]\n"
     assert "".join(pieces) == output.stderr

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from credprovider import web
-from credprovider.download import Download, Patience, persist
 from credprovider.errors import ChecksumError, DownloadError
-from credprovider.web import Unavailable, redact
+from credprovider.fetch import http
+from credprovider.fetch.download import Download, Patience, persist
+from credprovider.fetch.http import Unavailable, redact
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,7 +124,7 @@ def test_credentials_never_show(server: Server, get: Callable[..., Download]) ->
         with pytest.raises(DownloadError if path != "wrong" else ChecksumError) as caught:
             get(f"{base}/{path}")
         assert SECRET not in str(caught.value)
-    assert SECRET not in repr(web.Access({"A": SECRET}, proxy=f"http://u:{SECRET}@p"))
+    assert SECRET not in repr(http.Access({"A": SECRET}, proxy=f"http://u:{SECRET}@p"))
 
 
 @given(st.text(st.characters(codec="ascii", exclude_characters="/?#[]\\"), min_size=1))

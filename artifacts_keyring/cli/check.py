@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Optional
 
-from ..child import Child, Output
+from ..provider.process import Child, Output
 
 PATIENCE = 30  # seconds for a program that only has to say something about itself
 _ADVICE = re.compile(r" with `[^`]* doctor\b[^`]*`")

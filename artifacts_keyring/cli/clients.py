@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
 
-from .. import caches, feeds
+from .. import feeds
 from ..credential import Credential
 from ..feeds import Feed
+from ..provider import caches
 from . import keyrings, tables
 from .check import Check, ask
 from .credentials import Rival

@@ -15,8 +15,8 @@ from typing import Any, Optional
 
 import httpx
 
-from ..probe import Status, client, proxy_for
-from ..trust import named_authorities
+from ..http.probe import Status, client, proxy_for
+from ..http.trust import named_authorities
 from . import certificates
 from .check import Check
 

@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Callable, NamedTuple, Optional
 
-from .. import caches, declared, log, lookup
+from .. import declared, log, lookup
 from ..credential import Credential
 from ..feeds import Feed
-from ..probe import Status
-from ..provider import ProviderError
+from ..http.probe import Status
+from ..provider import caches
+from ..provider.provider import ProviderError
 from ..variables import TOKEN_COMMAND, in_force
 from .check import Check, plain
 
@@ -52,7 +53,7 @@ def look_up(url: str, feed: Feed, environ: Mapping[str, str], judge: Judge) -> C
 def command(environ: Mapping[str, str]) -> Iterator[Check]:
     """Which command would be run for a token; only for who has one."""
     if in_force(environ, (TOKEN_COMMAND,)):
-        from .. import token_command
+        from ..provider import token_command
 
         try:
             program = token_command.locate(environ)

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Optional, TextIO
 
-from .. import asking, trust
+from .. import session
 from ..credential import Credential
 from ..feeds import Feed
-from ..probe import Probe, Status
+from ..http import trust
+from ..http.probe import Probe, Status
 from . import clients, connection, credentials, installation, keyrings, uv
 from .check import Check
 
@@ -40,7 +41,7 @@ def examine(environ: Mapping[str, str], url: Optional[str], feed: Optional[Feed]
 
 def _asked(environ: Mapping[str, str], url: str, feed: Feed, installed: list[Check], declared: bool) -> Iterator[Check]:
     """The way to *feed*, what it says, and what each client would send it."""
-    seconds = asking.patience(environ)
+    seconds = session.patience(environ)
     with contextlib.closing(Probe(feed.index_url, environ, seconds)) as probe:
         way = list(_way(environ, feed, seconds))
         yield from way

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping
 from ctypes import CDLL
 from pathlib import Path
 
-from .. import __version__, caches, dotnet, layout, log, provider, trust
-from ..child import Child
+from .. import __version__, log
+from ..http import trust
+from ..provider import caches, dotnet, layout, provider
+from ..provider.process import Child
 from ..variables import CREDENTIALPROVIDER_PATH, EXTERNAL_ENDPOINTS, VARIABLES
 from .check import PATIENCE, Check, plain
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Optional
 
-from .. import programs
+from ..system import programs
 from .check import Check, ask
 
 VARIABLE = "PYTHON_KEYRING_BACKEND"

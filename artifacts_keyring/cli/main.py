@@ -89,7 +89,7 @@ def _login(options: argparse.Namespace) -> int:
 
 def _kept(password: str) -> str:
     """What becomes of the sign-in, as far as it is not what one expects."""
-    from .. import caches
+    from ..provider import caches
 
     off = caches.switched_off(os.environ)
     if off:
@@ -113,7 +113,7 @@ def _validity() -> str:
 
 
 def _logout(options: argparse.Namespace) -> int:
-    from .. import caches
+    from ..provider import caches
 
     outcomes = list(caches.clear(os.environ, dry_run=options.dry_run))
     for outcome in outcomes:
@@ -135,7 +135,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _no_feed(url: str) -> int:
-    from ..provider import without_user
+    from ..provider.provider import without_user
 
     return _fail(
         f"{without_user(url)} is no feed that this backend knows; valid: "

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from credprovider import pin, release
-from credprovider.download import PATIENT, Patience, persist
+from credprovider import lockfile
 from credprovider.errors import ReleaseError
-from credprovider.pin import Pin
-from credprovider.web import Access, check_address
+from credprovider.fetch.download import PATIENT, Patience, persist
+from credprovider.fetch.http import Access, check_address
+from credprovider.lockfile import Pin
+from credprovider.maintain import vendor_releases
 
 OUTPUT_VARIABLE = "GITHUB_OUTPUT"
 
@@ -24,7 +25,7 @@ def newest(api: str, project: str, environ: Mapping[str, str], patience: Patienc
     """
     url = f"{api.rstrip('/')}/repos/{project}/releases/latest"
     check_address(url, Access(environ))
-    return parse(persist(lambda: release._answer(url, environ), patience))
+    return parse(persist(lambda: vendor_releases._answer(url, environ), patience))
 
 
 def parse(text: str) -> str:
@@ -34,7 +35,7 @@ def parse(text: str) -> str:
     except (ValueError, RecursionError, KeyError, TypeError):
         raise ReleaseError("the release page's API names no newest release; look at the release page") from None
     version = tag.removeprefix("v") if isinstance(tag, str) else ""
-    if not pin.is_version(version):
+    if not lockfile.is_version(version):
         raise ReleaseError(f"the newest release is called {ascii(tag)[:60]}; valid: such as v2.0.5; look at its page")
     return version
 

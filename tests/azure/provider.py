@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from artifacts_keyring import layout
+from artifacts_keyring.provider import layout
 
 # All a child gets from the machine; lean systems have no ICU data.
 _LEAN = {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}

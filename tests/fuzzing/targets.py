@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import Optional
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from credprovider import members, payload, pin
+from credprovider import lockfile
 from credprovider.errors import ArchiveError, PayloadError, PinError
-from credprovider.pin import Tree
+from credprovider.lockfile import Tree
+from credprovider.payload import archive as unpacker
+from credprovider.payload import tree as trees
 
-from artifacts_keyring import declared, feeds, flaws, provider, reasons
+from artifacts_keyring import declared, feeds, value_checks
 from artifacts_keyring.feeds import Feed
-from artifacts_keyring.screening import LEVELS, LevelFilter
+from artifacts_keyring.provider import diagnostics, provider
+from artifacts_keyring.provider.output_filter import LEVELS, LevelFilter
 from artifacts_keyring.variables import (
     ACCESS_TOKEN,
     DECLARING,
@@ -55,21 +58,21 @@ _LOOPBACK = re.compile(r"localhost|\[::1\]|127(\.\d{1,3}){3}")
 def lock(data: bytes) -> None:
     """Only PinError comes out, as one line; what is accepted is written and read again as the same, and is safe."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, pin.LOCK_NAME)
+        path = Path(folder, lockfile.LOCK_NAME)
         path.write_bytes(data)
         try:
-            found = pin.load(path)
+            found = lockfile.load(path)
         except PinError as error:
             assert _is_line(str(error).replace(folder, "")), str(error)
             return
-    assert pin.parse_text(pin.render(found)) == found
+    assert lockfile.parse_text(lockfile.render(found)) == found
     release = urlsplit(found.release_url)
     assert release.scheme == "https" and release.hostname and "@" not in found.release_url
     assert not {"", ".", ".."}.intersection(release.path.split("/")[1:]) and not release.query and not release.fragment
     for target in found.targets.values():
         assert target.asset.url == f"{found.release_url}/{target.asset.name}" and "/" not in target.asset.name
         assert not {"", ".", ".."}.intersection(target.index_file.prefix.split("/")[:-1])
-        assert 0 < target.tree.files <= pin.MAX_FILES and 0 < target.tree.bytes <= pin.MAX_BYTES
+        assert 0 < target.tree.files <= lockfile.MAX_FILES and 0 < target.tree.bytes <= lockfile.MAX_BYTES
 
 
 # --- the archive unpacker
@@ -151,14 +154,14 @@ def _unpacked(made: Made, place: Path) -> None:
         assert archives.contents(into) == contents
         assert all(path.is_dir() or stat.S_ISREG(path.lstat().st_mode) for path in into.rglob("*"))
         assert not _accepted(made, _BOUNDS, into) and archives.contents(into) == contents
-        payload.verify(into, tree)
+        trees.verify(into, tree)
         shutil.rmtree(into)
     assert list(place.iterdir()) == []
 
 
 def _accepted(made: Made, tree: Tree, into: Path) -> bool:
     try:
-        payload.unpack(made, tree, into)
+        trees.unpack(made, tree, into)
     except (ArchiveError, PayloadError) as error:
         assert _is_line(str(error)), str(error)
         return False
@@ -168,9 +171,9 @@ def _accepted(made: Made, tree: Tree, into: Path) -> bool:
 def _contents(made: Made) -> Optional[dict[str, bytes]]:
     """What the archive holds for the unpacker, if anything."""
     try:
-        with contextlib.closing(members.archive_members(made, _BOUNDS)) as taken:
+        with contextlib.closing(unpacker.archive_members(made, _BOUNDS)) as taken:
             found = {path: b"".join(chunks) for path, chunks in taken}
-    except members.Refusal as refusal:
+    except unpacker.Refusal as refusal:
         assert _is_line(str(refusal)), str(refusal)
         return None
     for path in found:
@@ -274,9 +277,9 @@ def declaration(data: bytes) -> None:
 def _declared_for(feed: Feed, environ: Mapping[str, str]) -> set[str]:
     """The passwords of everything that is declared for this very scheme, host and port."""
     entries = [entry for entry in _entries(environ, EXTERNAL_ENDPOINTS) if _is_origin(entry.get("endpoint"), feed)]
-    words = {flaws.bare(str(entry["password"])) for entry in entries if "password" in entry}
+    words = {value_checks.bare(str(entry["password"])) for entry in entries if "password" in entry}
     listed = value(environ, PREFIXES).split(";")
-    token = {flaws.bare(value(environ, ACCESS_TOKEN))}
+    token = {value_checks.bare(value(environ, ACCESS_TOKEN))}
     return words | (token if any(_is_origin(text, feed) for text in listed) else set())
 
 
@@ -308,7 +311,7 @@ def _lower(item: object) -> dict[str, object]:
 def _is_origin(url: object, feed: Feed) -> bool:
     """Whether urllib reads the feed's scheme, host and port in *url*."""
     try:
-        seen = urlsplit(flaws.bare(str(url)))
+        seen = urlsplit(value_checks.bare(str(url)))
         port = seen.port
     except ValueError:
         return False
@@ -336,9 +339,13 @@ def output(data: bytes) -> None:
         assert "".join(found).encode()
         assert "***" in repr(found) and repr(found.password) not in repr(found._replace(username=""))
     text = data.decode("utf-8", "replace")
-    for reason in (reasons.login_reason(text), reasons.startup_reason(text), reasons.unprefixed_words(text)):
+    for reason in (
+        diagnostics.login_reason(text),
+        diagnostics.startup_reason(text),
+        diagnostics.unprefixed_words(text),
+    ):
         assert reason is None or (_is_line(reason) and len(reason) <= 300), reason
-    reasons.offline(text)
+    diagnostics.offline(text)
     for level in LEVELS:
         assert _shown(level, [text]) == _shown(level, list(text))
 

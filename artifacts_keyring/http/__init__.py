@@ -1,0 +1,1 @@
+"""What is asked of a feed over HTTP, and which certificate authorities are trusted for it."""

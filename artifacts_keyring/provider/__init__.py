@@ -1,0 +1,1 @@
+"""The subprocess wrapper around the credential provider."""

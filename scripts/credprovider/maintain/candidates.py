@@ -1,0 +1,220 @@
+"""Archives that may become the next pin: fetched from a release, or from a package index.
+
+Nothing of them is pinned yet, so what is fetched is bounded by what the pin format admits, and
+held against the digest that the place itself publishes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Literal
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from credprovider import lockfile, targets
+from credprovider.errors import ChecksumError, ReleaseError, SourceError
+from credprovider.fetch import cache, package_index
+from credprovider.fetch.download import PATIENT, Download, Page, Patience, adopt, fetch, read_page
+from credprovider.fetch.http import Access, Unavailable, Web, redact
+from credprovider.fetch.package_index import Link
+from credprovider.lockfile import MAX_BYTES, Pin
+from credprovider.maintain.vendor_releases import Release, ReleaseAsset
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An archive that was fetched for a target. published: whether its place told the digest beforehand."""
+
+    key: str
+    name: str
+    path: Path
+    sha256: str
+    origin: str
+    published: bool
+
+    @property
+    def kind(self) -> Literal["tar.gz", "zip"]:
+        """Container, by the name: a wheel is a zip file."""
+        return "tar.gz" if self.name.endswith(".tar.gz") else "zip"
+
+    @property
+    def prefix(self) -> str:
+        """All of it is read: where the payload stands inside is found out, not assumed."""
+        return ""
+
+
+@dataclass(frozen=True)
+class Means:
+    """How things are fetched: environment, patience, and where progress is told."""
+
+    environ: Mapping[str, str]
+    say: Say
+    patience: Patience = PATIENT
+
+    def folder(self) -> Path:
+        """Where fetched files go, named by their sha256."""
+        return cache.writable(cache.locate(self.environ), self.say).entry("x").parent
+
+    def kept(self, sha256: str | None) -> Path | None:
+        """A file with this digest that is there from an earlier run."""
+        return cache.locate(self.environ).find(sha256) if sha256 else None
+
+
+# --- release
+
+
+def from_release(release: Release, pinned: Pin, key: str, place: str | None, means: Means) -> Offer:
+    """The asset of `release` for the target `key`, fetched.
+
+    place: the folder where assets must stand; None when the user named another API.
+    Raises ReleaseError, ChecksumError or Unavailable.
+    """
+    name = pinned.targets[key].asset.name
+    asset = release.assets.get(name)
+    if asset is None:
+        there = ", ".join(sorted(release.assets)) or "nothing"
+        raise ReleaseError(
+            f"release v{release.version} has no {name} (for {key}); it has {there}; "
+            "correct the name in the lock file if it was renamed"
+        )
+    if place is not None and asset.url != f"{place}/{name}":
+        raise ReleaseError(f"{name} stands at {redact(asset.url)} instead of {place}/{name}; look at the release page")
+    got = _fetch_asset(asset, means)
+    if got.size != asset.size:
+        raise ChecksumError(
+            f"{name} has {got.size} bytes, the release page says {asset.size}; look at the release page"
+        )
+    return Offer(key, name, got.path, got.sha256, redact(asset.url), asset.sha256 is not None)
+
+
+def _fetch_asset(asset: ReleaseAsset, means: Means) -> Download:
+    if asset.sha256 and (path := means.kept(asset.sha256)):
+        means.say(f"{asset.name} is in the cache")
+        return Download(path, asset.sha256, path.stat().st_size)
+    means.say(f"fetching {redact(asset.url)}")
+    with Web(Access(means.environ)) as web:
+        into = means.folder()
+        return fetch(asset.url, into, limit=asset.size, sha256=asset.sha256, web=web, patience=means.patience)
+
+
+# --- package index
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A distribution's version on the configured index, and the names of its files there."""
+
+    name: str
+    version: str
+    config: package_index.Configuration
+    files: tuple[str, ...]
+
+
+def distribution(requirement: str, means: Means) -> Distribution:
+    """What ``NAME==VERSION`` has on the user's index. Raises SourceError or Unavailable."""
+    name, _, version = requirement.partition("==")
+    if not lockfile.is_distribution(name) or not lockfile.is_version(version):
+        raise SourceError(f"{requirement!r} names no version of a distribution; valid: artifacts-keyring==2.0.0rc5")
+    config = package_index.configuration(means.environ)
+    with Web(config.access(means.environ)) as web:
+        names = sorted({file for file in _names(config, name, web, means.patience) if _is_of(file, name, version)})
+    if not names:
+        raise SourceError(f"the configured package index has no file of {name}=={version}; look at its versions there")
+    return Distribution(name, version, config, tuple(names))
+
+
+def _names(config: package_index.Configuration, name: str, web: Web, patience: Patience) -> Iterator[str]:
+    folder = re.sub(r"[-_.]+", "-", name).lower()
+    for place in (*config.find_links, *(f"{base.rstrip('/')}/{folder}/" for base in config.indexes)):
+        local = Link(place).local
+        if local is not None:
+            yield from _local_names(local)
+        else:
+            page = read_page(place, package_index.ACCEPT, web, patience)
+            yield from (package_index.file_name(link.url) for link in package_index.links_in(page))
+
+
+def _local_names(path: Path) -> Iterator[str]:
+    """The names of the files in a folder, and of what its page, if it has one, links to."""
+    page = path / "index.html" if path.is_dir() else path
+    try:
+        yield from (each.name for each in path.glob("*"))
+        text = page.read_text(encoding="utf-8", errors="replace") if page.is_file() else ""
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be read ({error.strerror or error})") from None
+    yield from (
+        package_index.file_name(link.url) for link in package_index.links_in(Page(page.as_uri(), "text/html", text))
+    )
+
+
+def _is_of(file: str, name: str, version: str) -> bool:
+    stem = re.sub(r"[-_.]+", "_", name).lower()
+    if file.endswith(".tar.gz"):
+        return re.sub(r"[-_]", "_", file.lower()) == f"{stem}_{version}.tar.gz"
+    try:
+        found, seen, _, _ = parse_wheel_filename(file)
+        return found.replace("-", "_") == stem and seen == Version(version)
+    except (InvalidWheelFilename, InvalidVersion):
+        return False
+
+
+def choose(found: Distribution, pinned: Pin, key: str) -> str:
+    """The name of the file in `found` that carries the payload of `key`. Raises SourceError.
+
+    Wheels of several Pythons carry the same payload: the present pin's Python is kept, or else the newest taken.
+    """
+    names = [name for name in found.files if _serves(name, key)]
+    if not names:
+        raise SourceError(
+            f"{found.name}=={found.version} has no file for {key}; it has {', '.join(found.files)}; "
+            "leave out --from-index"
+        )
+    python = _python(pinned.targets[key].index_file.name)
+    return max(names, key=lambda name: (_python(name) == python, _python(name), name))
+
+
+def _serves(name: str, key: str) -> bool:
+    if key == targets.NON_SC:
+        return name.endswith(".tar.gz")
+    # The numbers in a tag are floors of that wheel, which may differ from ours.
+    pattern = re.sub(r"\\?_\d+\\?_\d+", r"_\\d+_\\d+", re.escape(targets.by_key(key).tag))
+    platforms = name.removesuffix(".whl").rpartition("-")[2].split(".")
+    return name.endswith(".whl") and any(re.fullmatch(pattern, platform) for platform in platforms)
+
+
+def _python(name: str) -> tuple[int, ...]:
+    found = re.search(r"-(?:cp|py)(\d)(\d*)", name)
+    return (int(found[1]), int(found[2] or 0)) if found else ()
+
+
+def from_index(found: Distribution, pinned: Pin, key: str, means: Means) -> Offer:
+    """The file of `found` for the target `key`, fetched. Raises SourceError, ChecksumError or Unavailable."""
+    name, reasons = choose(found, pinned, key), []
+    with Web(found.config.access(means.environ)) as web:
+        for link in package_index.search(found.config, found.name, name, web, means.patience):
+            try:
+                return _from_link(link, key, name, web, means)
+            except Unavailable as reason:
+                reasons.append(str(reason))
+    raise SourceError(f"{name} could not be fetched: {'; '.join(reasons)}; try again later")
+
+
+def _from_link(link: Link | Unavailable, key: str, name: str, web: Web, means: Means) -> Offer:
+    if isinstance(link, Unavailable):
+        raise link
+    origin = str(link.local or redact(link.url))
+    if path := means.kept(link.sha256):
+        means.say(f"{name} is in the cache")
+        return Offer(key, name, path, str(link.sha256), origin, True)
+    means.say(f"fetching {origin}")
+    if link.local:
+        got = adopt(link.local, means.folder(), limit=MAX_BYTES, sha256=link.sha256)
+    else:
+        got = fetch(link.url, means.folder(), limit=MAX_BYTES, sha256=link.sha256, web=web, patience=means.patience)
+    return Offer(key, name, got.path, got.sha256, origin, link.sha256 is not None)

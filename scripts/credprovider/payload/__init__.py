@@ -1,0 +1,1 @@
+"""Take a payload out of its archive, and measure, verify and describe it."""

@@ -1,0 +1,1 @@
+"""Check what a built file claims, and run the provider in it."""
