@@ -1,6 +1,6 @@
 """Run all tests from nothing: `python scripts/test.py`, or some: `python scripts/test.py [pytest arguments]`.
 
-With `--windows` before the arguments, on a Windows Python on this Linux machine (scripts/credprovider/verify/windows.py).
+With `--windows` before the arguments, on a Windows Python under wine (scripts/credprovider/verify/windows.py).
 Options alone, such as ``--no-skips`` (a skip is an error), are options for all tests.
 """
 
