@@ -27,8 +27,8 @@ CALL = (
 PROGRAM = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', {browser!r}])\n{call}"
 CLIENT = """
 import os, sys, time
-from artifacts_keyring import child
-with child.Child([sys.executable, "-c", {program!r}], os.environ) as running:
+from artifacts_keyring.provider import process
+with process.Child([sys.executable, "-c", {program!r}], os.environ) as running:
     time.sleep(120)
 """
 
@@ -85,13 +85,14 @@ def test_a_console_is_shared_and_none_flashes_up() -> None:
 
 CONSOLES = """
 import ctypes, json, os, sys
-from artifacts_keyring import child, windows
+from artifacts_keyring.provider import process
+from artifacts_keyring.system import windows
 kernel = ctypes.windll.kernel32
 kernel.SetConsoleOutputCP(850)
 ask = "import ctypes; k = ctypes.windll.kernel32; print(bool(k.GetConsoleWindow()), k.GetConsoleOutputCP())"
-with child.Child([sys.executable, "-c", ask], os.environ) as one:
+with process.Child([sys.executable, "-c", ask], os.environ) as one:
     said = one.wait(1e9).stdout.decode().split()
-print(json.dumps([windows.has_console(), windows.code_page(), child._codec(windows.has_console()), *said]))
+print(json.dumps([windows.has_console(), windows.code_page(), process._codec(windows.has_console()), *said]))
 """
 
 

@@ -28,7 +28,7 @@ CLIENT = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-from artifacts_keyring import provider
+from artifacts_keyring.provider import provider
 program = provider.locate(os.environ)
 print(provider.run(program, provider.Query(sys.argv[1], interactive=True, timeout=60), os.environ).credential[1])
 """

@@ -258,8 +258,8 @@ def fetching(url: str, into: Path) -> subprocess.Popen[bytes]:
         import sys
         sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "scripts")!r}]
         from pathlib import Path
-        from credprovider.download import fetch
-        from credprovider.web import Access, Web
+        from credprovider.fetch.download import fetch
+        from credprovider.fetch.http import Access, Web
         with Web(Access({{}})) as web:
             fetch({url!r}, Path({str(into)!r}), limit=10**6, sha256=None, web=web)
     """

@@ -159,7 +159,9 @@ def test_it_is_the_same_text_elsewhere_and_for_every_hash_seed(lock: Pin, payloa
     root = Path(__file__).resolve().parent.parent
     code = (
         "import sys; from pathlib import Path; sys.path[:0] = [sys.argv[1], sys.argv[4]]\n"
-        "from credprovider import pin, sbom, targets; lock = pin.load(Path(sys.argv[2]))\n"
+        "from credprovider import lockfile, targets\n"
+        "from credprovider.payload import sbom\n"
+        "lock = lockfile.load(Path(sys.argv[2]))\n"
         "sys.stdout.write(sbom.render(Path(sys.argv[3]), lock, targets.by_key('any')))"
     )
     arguments = [str(root / "scripts"), str(root / "credprovider.lock.toml"), str(elsewhere), str(root)]

@@ -249,8 +249,8 @@ def test_folder_and_cache_need_nothing_but_the_standard_library(bench: Bench) ->
         import sys
         from pathlib import Path
         sys.path[:0] = [{str(ROOT / "scripts")!r}, {str(ROOT)!r}]
-        from credprovider import sources
-        from credprovider.pin import Asset, IndexFile, Pin, PinnedTarget, Tree
+        from credprovider.fetch import sources
+        from credprovider.lockfile import Asset, IndexFile, Pin, PinnedTarget, Tree
         pin = {bench.pin!r}
         got = sources.obtain(pin, pin.targets[{KEY!r}], sources.Settings.from_environ(), print)
         print(got.path.read_bytes(), sorted(set(sys.modules) & {{"httpx", "platformdirs"}}))

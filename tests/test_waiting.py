@@ -29,7 +29,8 @@ LINE = "[Verbose] [CredentialProvider]line %05d\n"
 # Asks a provider that says more than a pipe holds.
 CLIENT = """
 import os, sys
-from artifacts_keyring import console, provider
+from artifacts_keyring import console
+from artifacts_keyring.provider import provider
 program = provider.locate(os.environ)
 query = provider.Query("https://pkgs.dev.azure.com/o/_packaging/f/pypi/simple/", timeout=30)
 print(provider.run(program, query, os.environ).credential[0])

@@ -67,7 +67,7 @@ def test_what_the_line_offers_works(archive: Path, installed: Path, tmp_path: Pa
 
 def test_a_wheel_on_the_path_is_an_archive_too(wheel: Callable[[str], Path], installed: Path, tmp_path: Path) -> None:
     here = shutil.copy(wheel("linux-x64"), tmp_path)
-    script = "import json, os; from artifacts_keyring import provider\ntry: provider.locate(os.environ)\n"
+    script = "import json, os; from artifacts_keyring.provider import provider\ntry: provider.locate(os.environ)\n"
     script += "except provider.ProviderError as error: print(json.dumps(str(error)))"
     command = [str(installed / "python"), "-c", script]
     done = subprocess.run(
