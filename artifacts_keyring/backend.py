@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from keyring.backend import KeyringBackend
 from keyring.credentials import Credential, SimpleCredential
 
-# What Azure DevOps answers to be called when nobody named a user; it ignores the name.
-DEFAULT_USERNAME = "VssSessionToken"
+if TYPE_CHECKING:
+    from .credential import Credential as Pair
 
 
 class ArtifactsKeyringBackend(KeyringBackend):
@@ -31,14 +31,14 @@ class ArtifactsKeyringBackend(KeyringBackend):
         super().__init__()  # type: ignore[no-untyped-call]
 
     def get_password(self, service: str, username: Optional[str]) -> Optional[str]:
-        """The password for *service*, whatever the user's name; None where there is none. Never raises."""
-        found = _look_up(service, username)
-        return found[1] if found else None
+        """The password for *service*, whatever the user's name; None if there is none. Never raises."""
+        found = _found(service, username)
+        return found.password if found else None
 
     def get_credential(self, service: str, username: Optional[str]) -> Optional[Credential]:
         """User name and password for *service*: the name asked for, else the one found. Never raises."""
-        found = _look_up(service, username)
-        return SimpleCredential(username or found[0] or DEFAULT_USERNAME, found[1]) if found else None
+        found = _found(service, username)
+        return SimpleCredential(*found) if found else None
 
     def set_password(self, service: str, username: str, password: str) -> None:
         """Not offered: NotImplementedError is what makes keyring's chainer ask the next backend."""
@@ -49,7 +49,7 @@ class ArtifactsKeyringBackend(KeyringBackend):
         raise NotImplementedError
 
 
-def _look_up(service: str, username: Optional[str]) -> Optional[tuple[str, str]]:
-    from .lookup import look_up  # only keyring's start-up is paid for by everyone
+def _found(service: str, username: Optional[str]) -> Optional[Pair]:
+    from .lookup import look_up  # keyring's start-up is paid for by everyone
 
     return look_up(service, username, os.environ)

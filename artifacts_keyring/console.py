@@ -1,4 +1,4 @@
-"""Where a person can see a prompt or a line, and whether anyone can."""
+"""Find out whether a person can see a prompt, and show lines to that person."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PREFIX = "artifacts-keyring: "
 CI_VARIABLES = ("TF_BUILD", "GITHUB_ACTIONS", "CI")
 # A client that captures our stderr may read it only after its own end: do not fill all of its pipe (64 KiB on Linux).
 CAPTURED_LIMIT = 32 * 1024
-# Whom the provider asks to open a page on Linux, by its library MSAL.
+# The programs that the provider's library MSAL tries on Linux (docs/sign-in.md#browser-and-device-code).
 _OPENERS = ("xdg-open", "gnome-open", "kfmclient", "microsoft-edge", "wslview")
 _WRITERS: dict[int, Writer] = {}  # of this process, by descriptor: what one left behind is written before what is new
 
 
 def can_prompt(environ: Mapping[str, str]) -> bool:
-    """Whether an interactive login may start: the user's word, else no CI and a terminal or display."""
+    """Whether an interactive login may start: the user's variable decides, else outside of CI a terminal or display."""
     forbidden = flag(environ, NONINTERACTIVE_MODE)
     if forbidden is not None:
         return not forbidden
@@ -109,7 +109,7 @@ def _is_terminal(stream: Optional[TextIO]) -> bool:
 
 
 class _Screen:
-    """Writes everywhere, forgets a stream that fails; its state belongs to one screen()."""
+    """Writes to every stream and drops one that fails; belongs to one call of screen()."""
 
     def __init__(self, stderr: Optional[TextIO], terminal: Optional[TextIO]) -> None:
         captured = stderr is not None and not _is_terminal(stderr)
@@ -122,28 +122,28 @@ class _Screen:
             self._sinks = [sink for sink in self._sinks if text == "" or sink.write(text)]
 
     def close(self) -> None:
-        """Give readers the time to read."""
+        """Wait for slow readers."""
         for sink in self._sinks:
             sink.drain()
 
 
 class _Sink:
-    """A stream that is written to. room: the bytes that it may get; None: no end of them."""
+    """A stream that is written to. left: how many bytes it may still get; None: any number."""
 
-    def __init__(self, stream: TextIO, room: Optional[int]) -> None:
-        self._stream, self._room = stream, room
+    def __init__(self, stream: TextIO, left: Optional[int]) -> None:
+        self._stream, self._left = stream, left
         self._writer = _writer(stream)
 
     def write(self, text: str) -> bool:
-        """Whether it takes more."""
-        text = text[: self._room]
+        """Write *text*; return whether the stream takes more."""
+        text = text[: self._left]
         try:
             self._put(text)
         except (OSError, ValueError):  # closed, or its reader went away
             return False
-        if self._room is not None:
-            self._room = max(0, self._room - len(text.encode(errors="replace")))
-        return self._room != 0
+        if self._left is not None:
+            self._left = max(0, self._left - len(text.encode(errors="replace")))
+        return self._left != 0
 
     def _put(self, text: str) -> None:
         if self._writer is None:
@@ -159,7 +159,7 @@ class _Sink:
 
 
 def _writer(stream: TextIO) -> Optional[Writer]:
-    """What writes behind a file of Python's own; None for what a client put in its place, and for Windows' consoles."""
+    """The writer for a file of Python's own; None for a client's replacement and for a console of Windows."""
     if type(stream) is not io.TextIOWrapper:
         return None
     raw = getattr(stream.buffer, "raw", stream.buffer)

@@ -1,8 +1,11 @@
-"""A user name and a password that do not show up where they are printed by accident."""
+"""A user name and a password that are not shown if they are printed by accident."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+# The name that the provider uses if none is given (docs/provider.md#environment); Azure DevOps ignores it.
+DEFAULT_USERNAME = "VssSessionToken"
 
 
 class Credential(NamedTuple):

@@ -1,16 +1,16 @@
-"""Credentials that the environment already declares: no process, no network, and where they are not used no import."""
+"""Credentials that environment variables declare: found without a process and without the network."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Callable, NamedTuple, Optional
 
-from . import feeds, value_checks
-from .credential import Credential
-from .feeds import ORGANISATION_HOSTS, SHARED_HOSTS, Address, Feed
+from . import feeds, urls, value_checks
+from .credential import DEFAULT_USERNAME, Credential
+from .feeds import ORGANISATION_HOSTS, SHARED_HOSTS, Feed, Place
+from .urls import Address
 from .variables import (
     ACCESS_TOKEN,
-    DECLARING,
     EXTERNAL_ENDPOINTS,
     HOSTS_OF_PROVIDER,
     IDENTITIES,
@@ -20,8 +20,6 @@ from .variables import (
     value,
 )
 
-# What the provider calls the user of a credential that names none (measured).
-DEFAULT_USERNAME = "VssSessionToken"
 _FORM = '{"endpointCredentials": [{"endpoint": "URL", "username": "…", "password": "…"}]}'
 
 Warn = Callable[[str], None]
@@ -60,7 +58,7 @@ class Declared(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What is declared for a feed: the best that can be used, and why something better cannot, the first cause."""
+    """What is declared for a feed: the best usable declaration, and the first reason why a better one is not usable."""
 
     best: Optional[Declared]
     fault: str
@@ -69,7 +67,9 @@ class Finding(NamedTuple):
 def look(feed: Feed, environ: Mapping[str, str]) -> Finding:
     """What *environ* declares for *feed*: the longest match, then in the provider's order.
 
-    A fault is one line that names the variable, without anything secret. What cannot be placed may be for any feed.
+    If nothing matches, because ids stand for names or only the host is asked for: the one and only credential of its
+    organisation. A fault is one line that names the variable, without anything secret; an entry without a usable
+    endpoint may be for any feed.
     """
     lines: list[str] = []
     explicit, pipeline = _all(environ, lines.append), _pipeline(environ)
@@ -86,44 +86,27 @@ def look(feed: Feed, environ: Mapping[str, str]) -> Finding:
     return Finding(best, lines[0] if lines else "")
 
 
-def find(feed: Feed, environ: Mapping[str, str], warn: Warn) -> Optional[Credential]:
-    """The credential that *environ* declares for *feed*; *warn* gets the fault, if there is one.
-
-    Where nothing matches, because ids stand for names or only the host is asked for: the one and only credential
-    of its organisation. None also where an identity of …FEED_ENDPOINTS is meant: that is the provider's business.
-    """
-    found = look(feed, environ)
-    if found.fault:
-        warn(found.fault)
-    return found.best.credential if found.best is not None else None
-
-
 def candidates(feed: Feed, environ: Mapping[str, str]) -> list[Credential]:
-    """Where `find` cannot tell: the credentials of which any may be meant for *feed*, by an id. Else none."""
+    """The credentials that may be for *feed*, by an id, if `look` cannot tell which; else none."""
     if not feed.url or look(feed, environ).best is not None:
         return []
     usable = [one for one in (*_all(environ, _ignore), *_pipeline(environ)) if not one.fault]
     return [one.credential for one in _possible(feed, usable) if one.credential is not None]
 
 
-def by_environ(environ: Mapping[str, str]) -> Optional[str]:
-    """The variable because of which the provider neither signs in nor looks into its caches (measured), if any."""
-    return in_force(environ, (*DECLARING, *ACCESS_TOKEN))
-
-
 def for_provider(feed: Feed, environ: Mapping[str, str]) -> dict[str, str]:
-    """What must change in the provider's environment so that it finds what is meant for *feed*.
+    """The changes to the provider's environment that make it find the declaration for *feed*.
 
-    It compares …FEED_ENDPOINTS with the URL asked for letter by letter, gives up on the whole list for one bad
-    entry, and has never heard of ARTIFACTS_KEYRING_HOSTS.
+    It compares …FEED_ENDPOINTS with the URL asked for letter by letter, ignores the whole list if one entry is bad,
+    and does not know ARTIFACTS_KEYRING_HOSTS.
     """
     changes: dict[str, str] = {}
     identity = look(feed, environ).best if feed.url and in_force(environ, IDENTITIES) else None
     if identity is not None and identity.credential is None:
-        # What else is declared was passed over with reason, and must not come back as the provider's answer.
+        # `look` has rejected the other declarations: the provider must not answer with one of them.
         changes = {name: "" for name in (*EXTERNAL_ENDPOINTS, *PREFIXES, *ACCESS_TOKEN) if environ.get(name)}
         changes[IDENTITIES[0]] = _respelt(identity, feed)
-    if not feeds.is_vendors(feed.host) and feeds.is_listed(_address(feed), environ):
+    if not feeds.is_vendors(feed.host) and feeds.is_listed(feed.server, environ):
         known = value(environ, HOSTS_OF_PROVIDER)
         changes[HOSTS_OF_PROVIDER[0]] = f"{known};{feed.host}" if known else feed.host
     return changes
@@ -136,9 +119,9 @@ def hosts(environ: Mapping[str, str]) -> frozenset[str]:
 
 
 def covers(address: Address, environ: Mapping[str, str]) -> bool:
-    """Whether *environ* declares something for this host and port, however badly it is written.
+    """Whether *environ* declares something for this host and port, even with mistakes.
 
-    A variable that nothing can be read from covers the hosts that it spells out: their users get to hear of it.
+    A variable that cannot be read covers every host that occurs in its text, so that its user is told.
     """
     texts = [value(environ, names) for names in (EXTERNAL_ENDPOINTS, IDENTITIES, PREFIXES)]
     if not any(address.host in text.lower() or "\\" in text or not text.isascii() for text in texts):
@@ -152,7 +135,7 @@ def _all(environ: Mapping[str, str], warn: Warn) -> list[Declared]:
 
 
 def _meant(feed: Feed, some: list[Declared], several: bool = False) -> Optional[Declared]:
-    """The one of *some* that is meant for *feed*; several: the first, where it could be any of several."""
+    """The one of *some* that is for *feed*; several: the first, if it could be any of several."""
     best = _best(feed, some)
     if best is not None:
         return best
@@ -161,8 +144,8 @@ def _meant(feed: Feed, some: list[Declared], several: bool = False) -> Optional[
 
 
 def _best(feed: Feed, everything: list[Declared]) -> Optional[Declared]:
-    asked = _scope(_address(feed))
-    matching = [one for one in everything if asked is not None and _within(asked, one.scope)]
+    asked = _asked(feed)
+    matching = [one for one in everything if _within(asked, one.scope)]
     return max(matching, key=lambda one: _rank(one.scope, feed.kind), default=None)
 
 
@@ -179,7 +162,7 @@ def _placed(feed: Feed, everything: list[Declared]) -> Feed:
 
 
 def _possible(feed: Feed, everything: list[Declared]) -> list[Declared]:
-    """What may be meant for *feed*, once for each credential or identity."""
+    """The declarations that may be for *feed*, one for each credential or identity."""
     name, _, view = (feed.name or "").partition("@")
     asked = (feed.organisation, feed.project, name or None, view or None)
     here = [one for one in everything if one.scope[:3] == _origin(feed)]
@@ -193,7 +176,7 @@ def _secret(one: Declared) -> str:
 
 
 def _may_mean(asked: Names, named: Names) -> bool:
-    """Whether an id in one of the two may stand for a name in the other; two names, or two ids, say what they say."""
+    """Whether an id in one of the two may stand for a name in the other; two names, or two ids, have to be equal."""
     pairs = list(zip(asked, named))[1:]
     if asked[0] is None or asked[0] != named[0] or any(_differ(*pair) for pair in pairs):
         return False
@@ -231,29 +214,19 @@ def _within(asked: Scope, scope: Scope) -> bool:
     return asked[:3] == scope[:3] and asked.path[: len(scope.path)] == scope.path
 
 
-def _address(feed: Feed) -> Address:
-    address = feeds.split(feed.url) if feed.url else None
+def _asked(feed: Feed) -> Scope:
     # A host that many share says in its path whose it is; elsewhere a bare host has no path.
     owner = feed.organisation if feed.host in SHARED_HOSTS else None
-    return address or Address(feed.scheme, feed.host, feed.port, f"/{_quoted(owner)}" if owner else "")
+    return _scope(feed.server, feed.place if feed.url else Place((owner,) if owner else (), None, ()))
 
 
-def _quoted(part: str) -> str:
-    from urllib.parse import quote  # loaded already where there is a path to speak of
-
-    return quote(part, safe="")
-
-
-def _scope(address: Optional[Address]) -> Optional[Scope]:
-    place = feeds.locate(address) if address is not None else None
-    if address is None or place is None:
-        return None
+def _scope(address: Address, place: Place) -> Scope:
     # A view shows a part of its feed: what opens the one opens the other. No feed has an @ in its own name.
     feed = () if place.name is None else ("_packaging", *filter(None, place.name.partition("@")))
     # Whatever stands below the feed stands for the feed, that of other protocols too: they share its credential.
     path = tuple(part.lower() for part in (*place.scope, *feed))
     other = place.rest[:1] and place.rest[0].lower() != "pypi"
-    return Scope(address.scheme, address.host, address.port, path, "other" if other else place.kind)
+    return Scope(*address[:3], path, "other" if other else place.kind)
 
 
 def _externals(environ: Mapping[str, str], warn: Warn) -> Iterator[Declared]:
@@ -314,9 +287,9 @@ def _pipeline(environ: Mapping[str, str]) -> list[Declared]:
 
 def _of_collection(uri: str) -> str:
     """The organisation of https://dev.azure.com/ORG/ or https://ORG.visualstudio.com/, in lower case; "" for none."""
-    address = feeds.split(uri) if "://" in uri else None
+    address = urls.split(uri) if "://" in uri else None
     place = feeds.locate(address) if address is not None else None
-    if address is None or place is None or address[:1] + address[2:3] != ("https", None):
+    if address is None or place is None or (address.scheme, address.port) != ("https", None):
         return ""
     if address.host == "dev.azure.com":
         name = "".join(place.scope) if len(place.scope) == 1 else ""
@@ -340,7 +313,7 @@ def _token(environ: Mapping[str, str], prefixes: str) -> tuple[str, str, str]:
 
 
 def _lonely_token(environ: Mapping[str, str]) -> Iterator[str]:
-    """Measured: the provider then refuses every sign-in, and does not look into its caches."""
+    """The provider then refuses every sign-in, and ignores its caches (docs/provider.md#environment)."""
     name = in_force(environ, ACCESS_TOKEN)
     if name is not None and in_force(environ, PREFIXES) is None:
         prefixes = PREFIXES[ACCESS_TOKEN.index(name)]
@@ -397,19 +370,21 @@ def _where(error: Exception) -> str:
 
 
 def _lower(item: object) -> dict[str, object]:
-    """An object with its names in lower case, in which the provider does not care; {} for anything else."""
+    """An object with its names in lower case, as the provider ignores case; {} for anything else."""
     return {str(name).lower(): part for name, part in item.items()} if isinstance(item, dict) else {}
 
 
 def _text(item: object) -> Optional[str]:
-    """A text without what stands around it, or a whole number as text; None for anything else."""
+    """A stripped string, or a whole number as a string; None for anything else."""
     if isinstance(item, int) and not isinstance(item, bool):
         return str(item)
     return value_checks.bare(item) if isinstance(item, str) else None
 
 
 def _declared_scope(url: str) -> Optional[Scope]:
-    return _scope(feeds.split(url)) if "://" in url else None
+    address = urls.split(url) if "://" in url else None
+    place = feeds.locate(address) if address is not None else None
+    return _scope(address, place) if address is not None and place is not None else None
 
 
 def _respelt(identity: Declared, feed: Feed) -> str:
@@ -423,7 +398,7 @@ def _identity(one: Declared) -> dict[str, object]:
 
 
 def _unreadable(environ: Mapping[str, str]) -> list[str]:
-    """The values of the JSON variables from which nothing can be read."""
+    """The values of the JSON variables that cannot be read."""
     found = []
     for names in (EXTERNAL_ENDPOINTS, IDENTITIES):
         lines: list[str] = []
@@ -434,7 +409,7 @@ def _unreadable(environ: Mapping[str, str]) -> list[str]:
 
 
 def _spells(text: str, host: str) -> bool:
-    """Whether *text* has an URL on *host* in it."""
+    """Whether *text* contains a URL on *host*."""
     import re
 
     return re.search(rf"//(?:[^/\s\"']*@)?{re.escape(host)}(?=[/?#\"'\s]|$)", text, re.IGNORECASE) is not None

@@ -7,31 +7,26 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timezone
-from typing import Any, NamedTuple
+from typing import Any
 
 from .variables import LOG_PATH
 
 HIDDEN = "***"
 
 
-class _Rule(NamedTuple):
-    pattern: re.Pattern[str]
-    shown: str
-
-
+# What is never shown, each as a pattern and what stands in its place.
 _RULES = (
-    _Rule(re.compile(r"(?<=://)[^/\s@]+@"), f"{HIDDEN}@"),
-    _Rule(
+    (r"(?<=://)[^/\s@]+@", f"{HIDDEN}@"),
+    (
         # An ellipsis is what hints have in the place of one.
-        re.compile(r"""(?i)(["']?(?:password|token|secret)["']?\s*[:=]\s*)(["'])(?!\u2026\2)(?:\\.|(?!\2).)*\2"""),
+        r"""(?i)(["']?(?:password|token|secret)["']?\s*[:=]\s*)(["'])(?!\u2026\2)(?:\\.|(?!\2).)*\2""",
         rf"\1\2{HIDDEN}\2",
     ),
-    _Rule(re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/_=.-]{8,}"), rf"\1 {HIDDEN}"),
-    _Rule(re.compile(r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+)*"), HIDDEN),
+    (r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/_=.-]{8,}", rf"\1 {HIDDEN}"),
+    (r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+)*", HIDDEN),
 )
 # Words of an answer that is none; the names of its fields are no secret.
-_WORDS = re.compile(r"""[^\s\\"'{}()<>\[\],;:=]{4,}""")
+_WORDS = r"""[^\s\\"'{}()<>\[\],;:=]{4,}"""
 _FIELDS = {"Username", "Password"}
 _SHORTEST = 4  # letters of what may be a secret
 _MOST_OBJECTS = 64
@@ -43,9 +38,14 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """*text* without the given secrets and without what looks like one."""
     for spelled in sorted({one for secret in secrets if secret for one in _spellings(secret)}, key=len, reverse=True):
         text = text.replace(spelled, HIDDEN)
-    for rule in _RULES:
-        text = rule.pattern.sub(rule.shown, text)
+    for pattern, shown in _RULES:
+        text = re.sub(pattern, shown, text)
     return text
+
+
+def prepare() -> None:
+    """Compile and load what `without_answer` needs, so that it is quick later."""
+    without_answer("", b"{}")
 
 
 def _spellings(secret: str) -> Iterator[str]:
@@ -72,16 +72,16 @@ def without_answer(stderr: str, stdout: bytes) -> str:
     if len(values) == 1 and isinstance(values[0].get("Password"), str):
         password = values[0]["Password"]
         # Both streams need not be in one encoding: what is ASCII in it stays as it is.
-        return redact(stderr, [password, *(() if password.isascii() else _WORDS.findall(password))])
+        return redact(stderr, [password, *(() if password.isascii() else re.findall(_WORDS, password))])
     said = " ".join((text, *(one for value in values for one in _texts(value))))
-    words = {one for word in _WORDS.findall(said) for one in _spellings(word)} - _FIELDS
+    words = {one for word in re.findall(_WORDS, said) for one in _spellings(word)} - _FIELDS
     whole = text.strip()
     secrets = [*_texts(values), whole if len(whole) >= _SHORTEST else ""]
-    return _WORDS.sub(lambda match: HIDDEN if match[0] in words else match[0], redact(stderr, secrets))
+    return re.sub(_WORDS, lambda match: HIDDEN if match[0] in words else match[0], redact(stderr, secrets))
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects in *text*, whatever stands between them."""
+    """The JSON objects in *text*, with any text between them."""
     import json
 
     position = 0
@@ -111,6 +111,8 @@ def write(environ: Mapping[str, str], text: str, secrets: Iterable[str] = ()) ->
     path = environ.get(LOG_PATH)
     if not path:
         return
+    from datetime import datetime, timezone
+
     stamp = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%fZ} [{os.getpid()}] "
     lines = "".join(f"{stamp}{line}\n" for line in redact(text, secrets).splitlines())
     with contextlib.suppress(OSError, ValueError):
@@ -118,7 +120,7 @@ def write(environ: Mapping[str, str], text: str, secrets: Iterable[str] = ()) ->
 
 
 def _append(path: str, data: bytes) -> None:
-    """Write *data* in one piece to the end of the file, whoever else does so at this moment. Raises OSError."""
+    """Append *data* in one piece, even if other processes append at the same moment. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         _alone(descriptor)
@@ -133,7 +135,7 @@ if sys.platform == "win32":
 
     def _alone(descriptor: int) -> None:
         # O_APPEND is a seek and a write there, and between the two another process writes. The byte that is locked
-        # lies far behind the end, where it keeps no one from reading.
+        # lies far behind the end, where it does not block readers.
         os.lseek(descriptor, _FAR, os.SEEK_SET)
         for _ in range(_TRIES):
             with contextlib.suppress(OSError):
@@ -143,4 +145,4 @@ if sys.platform == "win32":
 else:
 
     def _alone(_descriptor: int) -> None:
-        """Nothing: with O_APPEND the system makes one write of it."""
+        """Do nothing: O_APPEND makes it one write."""

@@ -1,15 +1,19 @@
-"""The look-up: from a service string to a checked credential. Imports nothing heavy for a foreign service."""
+"""The look-up: from a service string to a checked credential. A foreign service loads nothing heavy."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Mapping
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from . import feeds
-from .credential import Credential
+from .feeds import Feed
 from .memory import CAPACITY, FAILED_FOR, Memory
-from .variables import DECLARING, TOKEN_COMMAND, in_force
+from .urls import Address
+from .variables import DECLARING, LOG_PATH, TOKEN_COMMAND, declares, in_force
+
+if TYPE_CHECKING:
+    from .credential import Credential
 
 # What this process knows; one for all backends and threads of it.
 MEMORY = Memory()
@@ -36,7 +40,7 @@ def look_up(
 ) -> Optional[Credential]:
     """The credential for *service* or None. Never raises; prints one line on stderr on failure.
 
-    username: the one asked for; Azure DevOps ignores it, so it changes nothing but the answer's.
+    username: the one asked for. Azure DevOps ignores it: only the answer changes.
     """
     try:
         credential = find(service, environ, interactive=interactive, declared_too=declared_too).credential
@@ -46,7 +50,11 @@ def look_up(
     except Exception as error:  # a client loses keyring for its whole run when a backend raises
         _say_once(unexpected(error, environ), environ)
         return None
-    return credential._replace(username=username) if credential and username else credential
+    if credential is None:
+        return None
+    from .credential import DEFAULT_USERNAME
+
+    return credential._replace(username=username or credential.username or DEFAULT_USERNAME)
 
 
 def find(
@@ -62,11 +70,12 @@ def find(
     interactive: None decides by console.can_prompt(environ). fresh: pass over declared
     credentials and the memory of this process (what `login` wants).
     """
-    feed = feeds.parse(service, environ)
+    address = feeds.ours(service, environ, _covers)
+    refusal = feeds.refusal(address, environ) if address is not None else ""
+    if refusal:
+        raise LookupFailed(refusal)
+    feed = feeds.read(address) if address is not None else None
     if feed is None:
-        refusal = feeds.refusal(service, environ)
-        if refusal:
-            raise LookupFailed(refusal)
         return Answer(None, "foreign")
     if declared_too and not fresh:
         declared = _declared(feed, environ)
@@ -74,20 +83,39 @@ def find(
             return Answer(declared, "declared")
     if feed.kind == "host":
         return _on_host(feed, environ)
-    page = feeds.page(service)
     if fresh:
-        return _ask(feed, environ, interactive, page)
+        return _from_provider(feed, environ, interactive)
     with MEMORY.turn(_organisation(feed)):
-        chosen = _remembered(feed, page) or (_chosen(feed, environ) if declared_too else None)
-        return chosen or _ask(feed, environ, interactive, page)
+        chosen = _remembered(feed) or (_chosen(feed, environ) if declared_too else None)
+        return chosen or _from_provider(feed, environ, interactive)
 
 
-def _declared(feed: feeds.Feed, environ: Mapping[str, str]) -> Optional[Credential]:
+def feed_of(service: str, environ: Mapping[str, str]) -> Optional[Feed]:
+    """The feed or host that *service* means; None when it is none of ours. Never raises.
+
+    None: hosts that neither Azure DevOps owns nor *environ* names or declares a credential for, any scheme but https
+    (and http where feeds.refusal allows it), what clients would read differently.
+    """
+    address = feeds.ours(service, environ, _covers)
+    return None if address is None or feeds.refusal(address, environ) else feeds.read(address)
+
+
+def _covers(address: Address, environ: Mapping[str, str]) -> bool:
+    if not any(environ.get(name) for name in DECLARING):
+        return False
+    from . import declared
+
+    return declared.covers(address, environ)
+
+
+def _declared(feed: Feed, environ: Mapping[str, str]) -> Optional[Credential]:
+    if not declares(environ):
+        return None
     from . import declared
 
     found = declared.look(feed, environ)
     credential = found.best.credential if found.best is not None else None
-    # Where nothing else is declared, it is the reason of what follows, and said there; a host alone has none.
+    # If nothing else is declared, session.py says it; for a bare host that is never asked.
     if found.fault and (found.best is not None or feed.kind == "host"):
         _say_once(found.fault, environ)
     if credential is not None and feed.kind != "host":
@@ -95,7 +123,7 @@ def _declared(feed: feeds.Feed, environ: Mapping[str, str]) -> Optional[Credenti
     return credential
 
 
-def _on_host(feed: feeds.Feed, environ: Mapping[str, str]) -> Answer:
+def _on_host(feed: Feed, environ: Mapping[str, str]) -> Answer:
     """What is known of a bare host; where its name is an organisation's, what the provider knows too.
 
     Without a prompt: clients ask for the feed itself first.
@@ -104,10 +132,10 @@ def _on_host(feed: feeds.Feed, environ: Mapping[str, str]) -> Answer:
     if known is not None or of_host is None or in_force(environ, DECLARING):
         return Answer(known, "memory")
     with MEMORY.turn(_organisation(of_host)):
-        return _remembered(of_host) or _ask(of_host, environ, interactive=False)
+        return _remembered(of_host) or _from_provider(of_host, environ, interactive=False)
 
 
-def _chosen(feed: feeds.Feed, environ: Mapping[str, str]) -> Optional[Answer]:
+def _chosen(feed: Feed, environ: Mapping[str, str]) -> Optional[Answer]:
     """Of several declared credentials that may be meant for *feed* the one that it accepts."""
     if not in_force(environ, DECLARING):
         return None
@@ -125,40 +153,40 @@ def _chosen(feed: feeds.Feed, environ: Mapping[str, str]) -> Optional[Answer]:
     return Answer(credential, "declared")
 
 
-def _server(feed: feeds.Feed) -> str:
+def _server(feed: Feed) -> str:
     # With the scheme: what was found over https is never handed out for http.
     return f"{feed.scheme}://{feed.host}"
 
 
-def _organisation(feed: feeds.Feed) -> tuple[Hashable, ...]:
+def _organisation(feed: Feed) -> tuple[Hashable, ...]:
     return _server(feed), feed.port, feed.organisation
 
 
-def _whole(feed: feeds.Feed) -> tuple[Hashable, ...]:
+def _whole(feed: Feed) -> tuple[Hashable, ...]:
     # An upload never takes a feed for public, so that what is known of the one says nothing of the other.
     return (*_organisation(feed), feed.index_url, feed.kind)
 
 
-def _remembered(feed: feeds.Feed, page: str = "") -> Optional[Answer]:
+def _remembered(feed: Feed) -> Optional[Answer]:
     # A feed that is public as a whole may have pages that are not.
-    for key in (_organisation(feed), _whole(feed), (*_whole(feed), page)):
+    for key in (_organisation(feed), _whole(feed), (*_whole(feed), feed.page)):
         known = MEMORY.recall(key)
         if known is not None:
             return Answer(known.credential, "memory")
     return None
 
 
-def _ask(feed: feeds.Feed, environ: Mapping[str, str], interactive: Optional[bool], page: str = "") -> Answer:
+def _from_provider(feed: Feed, environ: Mapping[str, str], interactive: Optional[bool]) -> Answer:
     """Ask the provider, and remember what came of it."""
     from . import session
 
     try:
-        credential = session.ask(feed, environ, interactive, page)
+        credential = session.ask(feed, environ, interactive)
     except session.NoCredential as error:
         MEMORY.failed(_whole(feed) if error.this_feed_only else _organisation(feed))
         raise LookupFailed(str(error)) from error
     if credential is None:
-        MEMORY.failed((*_whole(feed), page))
+        MEMORY.failed((*_whole(feed), feed.page))
         return Answer(None, "public")
     MEMORY.found(_organisation(feed), credential)
     return Answer(credential, "command" if in_force(environ, (TOKEN_COMMAND,)) else "provider")
@@ -181,11 +209,11 @@ def _say_once(line: str, environ: Mapping[str, str]) -> None:
 
 
 def unexpected(error: Exception, environ: Mapping[str, str]) -> str:
-    """One line about what should not have happened; the log gets the rest."""
+    """One line about an unexpected error; the log gets the rest."""
     import traceback
 
     from . import log
 
     log.write(environ, traceback.format_exc())
     what = f"unexpected {type(error).__name__}"
-    return f"{what}: set ARTIFACTS_KEYRING_LOG_PATH, try again, and report what the log then holds"
+    return f"{what}: set {LOG_PATH}, try again, and report what the log then holds"

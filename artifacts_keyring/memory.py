@@ -7,9 +7,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
-from .credential import Credential
+if TYPE_CHECKING:
+    from .credential import Credential
 
 FOUND_FOR = 300.0  # seconds
 FAILED_FOR = 60.0  # seconds: three spellings of one question must not cost three time-outs
@@ -18,14 +19,14 @@ _SLICE = 0.1  # seconds: on Windows, Ctrl-C interrupts no wait for a lock
 
 
 class Known(NamedTuple):
-    """What is remembered. credential None: there is none, and that has been said."""
+    """What is remembered. credential None: there is none, and the user has been told."""
 
     credential: Optional[Credential]
     until: float
 
 
 class Memory:
-    """A small table of answers with an end to each; keys are tuples that begin with (host, port, organisation)."""
+    """A small table of answers that expire; keys are tuples that begin with (host, port, organisation)."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,7 +34,7 @@ class Memory:
         self._turns: OrderedDict[tuple[Hashable, ...], threading.Lock] = OrderedDict()
 
     def recall(self, key: tuple[Hashable, ...]) -> Optional[Known]:
-        """What is known under *key* and still holds."""
+        """What is known under *key* and has not expired."""
         with self._lock:
             known = self._known.get(key)
             if known is not None and known.until <= time.monotonic():
@@ -50,7 +51,7 @@ class Memory:
         self._put(key, Known(None, time.monotonic() + FAILED_FOR))
 
     def on_host(self, host: str, port: Optional[int]) -> Optional[Credential]:
-        """The one credential of the one organisation known on *host*; None where there are more, or none.
+        """The one credential of the one organisation known on *host*; None if there are several, or none.
 
         Failures count as knowledge of an organisation: its neighbour's credential is no answer.
         """

@@ -1,4 +1,4 @@
-"""Where the predecessor of this package kept its CredentialProvider; who imports it from there still can."""
+"""The place from which code for this package's predecessor imports CredentialProvider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a declared value: what stands in a variable, and was never meant to be sent to a server."""
+"""Find values of variables that must not be sent to a server: macros, placeholders, quotes, control characters."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _QUOTES = ("''", '""', "``", "\u2018\u2019", "\u201c\u201d")
 
 
 def bare(text: str) -> str:
-    """*text* without what files of secrets and editors put around it: blanks, line breaks, a byte order mark."""
+    """*text* without the blanks, line breaks and byte order marks that files and editors put around it."""
     return text.strip().strip("\ufeff").strip()
 
 
 def of_value(text: str) -> str:
-    """What is wrong with a token or another value that is sent as it stands, and what to do; "" for nothing.
+    """What is wrong with a token, or another value that is sent unchanged, and what to do; "" if nothing is.
 
     To follow the name of the value, as all of these; never quotes it.
     """

@@ -1,4 +1,4 @@
-"""Every environment variable that the runtime reads for itself, with its default and its meaning."""
+"""The environment variables that the runtime reads, and how."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import math
 import sys
 from collections import UserDict
 from collections.abc import Mapping
-from typing import NamedTuple, Optional
+from typing import Optional
+
+COMMAND = "python -m artifacts_keyring"  # how users are told to run one of ours
 
 HOSTS = "ARTIFACTS_KEYRING_HOSTS"
 INSECURE_HOSTS = "ARTIFACTS_KEYRING_INSECURE_HOSTS"
@@ -18,7 +20,7 @@ CREDENTIALPROVIDER_PATH = "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH"
 TOKEN_COMMAND = "ARTIFACTS_KEYRING_TOKEN_COMMAND"  # noqa: S105 (a name)
 
 # The provider's own variables that matter here too, each with its names: the first that is not blank counts
-# (measured). EXTERNAL_ENDPOINTS and IDENTITIES are JSON, PREFIXES and HOSTS_OF_PROVIDER are lists.
+# (docs/provider.md#environment). EXTERNAL_ENDPOINTS and IDENTITIES are JSON, PREFIXES and HOSTS_OF_PROVIDER are lists.
 EXTERNAL_ENDPOINTS = ("ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS", "VSS_NUGET_EXTERNAL_FEED_ENDPOINTS")
 IDENTITIES = ("ARTIFACTS_CREDENTIALPROVIDER_FEED_ENDPOINTS",)
 PREFIXES = ("ARTIFACTS_CREDENTIALPROVIDER_URI_PREFIXES", "VSS_NUGET_URI_PREFIXES")
@@ -58,28 +60,8 @@ PIPELINE = ("SYSTEM_ACCESSTOKEN", "SYSTEM_COLLECTIONURI")
 DECLARING = (*EXTERNAL_ENDPOINTS, *IDENTITIES, *PREFIXES)
 
 
-class Variable(NamedTuple):
-    """A row of VARIABLES: name, default as it would be typed ("" for none), one line of meaning."""
-
-    name: str
-    default: str
-    meaning: str
-
-
-VARIABLES: tuple[Variable, ...] = (
-    Variable(HOSTS, "", "further hosts that hold feeds, with all below them; separated by ; or , or spaces"),
-    Variable(INSECURE_HOSTS, "", "hosts that may also be asked over http; the credential then travels in clear text"),
-    Variable(NONINTERACTIVE_MODE, "", "true: never prompt; false: always; unset: where a person sees it, not in CI"),
-    Variable(TIMEOUT, "30", "seconds that one look-up without interaction may take"),
-    Variable(LOG_PATH, "", "file that the details of every look-up are appended to, without secrets"),
-    Variable(VERBOSITY, "", "lowest level of the provider's messages to show, Debug to Error"),
-    Variable(CREDENTIALPROVIDER_PATH, "", "provider to run instead of the bundled one: folder, executable or .dll"),
-    Variable(TOKEN_COMMAND, "", "command, without a shell, that prints a token; run instead of the provider"),
-)
-
-
 class Environment(UserDict[str, str]):
-    """A copy of an environment, to be changed: its names are case-blind where the system's are.
+    """A copy of an environment that can be changed; it ignores the case of names if the system does.
 
     Windows' os.environ is, but gives its names in upper case alone: in a dict made of it, ProgramFiles is not found.
     """
@@ -121,6 +103,16 @@ def in_force(environ: Mapping[str, str], names: tuple[str, ...]) -> Optional[str
     return next((name for name in names if environ.get(name, "").strip()), None)
 
 
+def unsigned(environ: Mapping[str, str]) -> Optional[str]:
+    """The variable, if any, that keeps the provider from sign-in and caches (docs/provider.md#environment)."""
+    return in_force(environ, (*DECLARING, *ACCESS_TOKEN))
+
+
+def declares(environ: Mapping[str, str]) -> bool:
+    """Whether any variable is set that may declare a credential; if not, declared.py is not loaded."""
+    return unsigned(environ) is not None or in_force(environ, PIPELINE) is not None
+
+
 def value(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
     """What the name in force says; "" for none."""
     name = in_force(environ, names)
@@ -128,7 +120,7 @@ def value(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
 
 
 def seconds(environ: Mapping[str, str], names: tuple[str, ...], default: float) -> float:
-    """The seconds that the name in force says; *default* where that is no number above zero."""
+    """The seconds that the name in force says; *default* if that is no number above zero."""
     try:
         number = float(value(environ, names))
     except ValueError:
@@ -142,5 +134,5 @@ def device_flow(environ: Mapping[str, str]) -> float:
 
 
 def switched(environ: Mapping[str, str], names: tuple[str, ...]) -> Optional[bool]:
-    """What the provider makes of a switch of its own: true or false in any case, and nothing else (measured)."""
+    """What the provider makes of a switch: true, false in any case, nothing else (docs/provider.md#environment)."""
     return {"true": True, "false": False}.get(value(environ, names).strip().lower())

@@ -1,4 +1,4 @@
-"""One line of `doctor`, and how it asks a program."""
+"""One line of `doctor`, and how doctor asks a program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ADVICE = re.compile(r" with `[^`]* doctor\b[^`]*`")
 
 
 class Check(NamedTuple):
-    """One line. ok: True, False, or None for what is said without a judgement.
+    """One line. ok: True, False, or None for a line that judges nothing.
 
     step: what to do when it is False; it names the variable, file or program, because it also ends the whole report.
     """
@@ -31,7 +31,7 @@ def plain(line: str) -> str:
 
 
 def ask(command: Sequence[str], environ: Mapping[str, str]) -> Optional[Output]:
-    """What a program says; None where it cannot be started or takes longer than PATIENCE."""
+    """What a program says; None if it cannot be started or takes longer than PATIENCE."""
     try:
         with Child(command, environ) as running:
             said = running.wait(time.monotonic() + PATIENCE)

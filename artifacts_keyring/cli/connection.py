@@ -1,6 +1,7 @@
-"""The way to a feed, step by step: proxy, name, connection, tunnel, TLS, answer; up to the first that fails.
+"""The connection to a feed, step by step: proxy, name, connection, tunnel, TLS, answer; up to the first that fails.
 
-It is the request of a look-up (probe.py), with its proxy, authorities and bounds, so that both come to the same end.
+It sends the request of a look-up (artifacts_keyring/http/probe.py), with its proxy, authorities and bounds, so that
+both fail or succeed alike.
 """
 
 from __future__ import annotations
@@ -10,29 +11,37 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 import httpx
 
 from ..http.probe import Status, client, proxy_for
 from ..http.trust import named_authorities
-from . import certificates
+from ..provider.provider import without_user
 from .check import Check
 
+# What follows an issuer that browsers do not know.
+_PRIVATE = "no public authority: a proxy that opens TLS, or a server of your own; "
+# OpenSSL's X509_V_FLAG_PARTIAL_CHAIN and …_NO_CHECK_TIME, which have no name in Python 3.9, and its error codes
+# for dates (not yet, no longer valid) and for names (host, IP address).
+_PARTIAL_CHAIN, _NO_CHECK_TIME = 0x80000, 0x200000
+_DATES, _NAMES = (9, 10), (62, 64)
 _PROXY_TLS = "TLS to the proxy"
 _ENDS = ("connect_tcp", "start_tls", "receive_response_headers")  # events of httpcore that end a step
 
 
-class _Attempt:
-    """One request without a credential: (name, milliseconds) of its steps, and the one at which it failed, if it did.
+# Step -> the certificate that the peer showed there, as DER and as Python reads it.
+_Certificates = Mapping[str, tuple[bytes, Mapping[str, Any]]]
 
-    certificates: step -> what the peer showed there, as DER and as Python takes it apart.
-    """
+
+class _Attempt:
+    """One request without a credential: (name, milliseconds) of each step, and the present one, where it may fail."""
 
     def __init__(
         self, target: httpx.URL, environ: Mapping[str, str], seconds: float, context: Optional[ssl.SSLContext] = None
     ) -> None:
+        self.target, self.environ, self._seconds = target, environ, seconds
         self._proxied = proxy_for(target, environ) is not None
         self._through = self._proxied and target.scheme == "https"
         self._begin = time.monotonic()
@@ -67,6 +76,10 @@ class _Attempt:
             return _PROXY_TLS if self._proxied and what.startswith("connection.") else "TLS"
         return "tunnel" if self._through and "TLS" not in self.certificates else "answer"
 
+    def again(self, context: ssl.SSLContext) -> _Certificates:
+        """The certificates that the same request gets to see with other trust."""
+        return _Attempt(self.target, self.environ, self._seconds, context).certificates
+
     def elapsed(self) -> float:
         """Milliseconds since the present step began."""
         return (time.monotonic() - self._begin) * 1000
@@ -75,12 +88,12 @@ class _Attempt:
 def examine(url: str, environ: Mapping[str, str], seconds: float) -> Iterator[Check]:
     """One check for each step towards *url*, with its time; seconds: the most that one step may take.
 
-    Raises trust.TrustError where the authorities cannot be read.
+    Raises trust.TrustError if the authorities cannot be read.
     """
     target = httpx.URL(url)
     proxy = proxy_for(target, environ)
     by = _proxy_variable(target, proxy, environ)
-    shown = _without_user(proxy) if proxy else ""
+    shown = without_user(proxy) if proxy else ""
     if proxy and not proxy.startswith("http"):
         step = f"{by} names a proxy that is not for HTTP ({shown}), and this backend uses no other: name one that is"
         yield Check("proxy", False, f"{shown}, from {by}", step)
@@ -97,23 +110,24 @@ def _requested(target: httpx.URL, proxy: str, environ: Mapping[str, str], second
     attempt = _Attempt(target, environ, seconds)
     for name, milliseconds in attempt.steps:
         if name != attempt.now:
-            yield Check(name, True, f"{_detail(name, attempt, target, environ, seconds)}{milliseconds:.0f} ms")
+            yield Check(name, True, f"{_detail(name, attempt)}{milliseconds:.0f} ms")
     took = f"{attempt.elapsed():.0f} ms"
-    if attempt.error is None:
-        yield _answer(target, attempt, took)
-        return
-    cause = _cause(attempt.error)
-    if attempt.now.startswith("TLS") and isinstance(cause, ssl.SSLCertVerificationError):
-        shown = _shown(attempt.now, target, environ, seconds)
-        named = next((f"{name}={path}" for name, path in named_authorities(environ)), "")
-        host = proxy if attempt.now == _PROXY_TLS else target.host
-        yield Check(attempt.now, False, f"{shown}, {took}", certificates.step(host, cause, shown, named))
-        return
-    reason = _reason(attempt.error, cause)
-    yield Check(attempt.now, False, f"{reason}, {took}", _step(attempt.now, reason, target, proxy))
+    yield _answer(attempt, took) if attempt.error is None else _failure(attempt, attempt.error, proxy, took)
 
 
-def _answer(target: httpx.URL, attempt: _Attempt, took: str) -> Check:
+def _failure(attempt: _Attempt, error: httpx.HTTPError, proxy: str, took: str) -> Check:
+    name, cause = attempt.now, _cause(error)
+    host = proxy if name == _PROXY_TLS else attempt.target.host
+    if name.startswith("TLS") and isinstance(cause, ssl.SSLCertVerificationError):
+        shown = _shown(name, attempt)
+        named = next((f"{variable}={path}" for variable, path in named_authorities(attempt.environ)), "")
+        return Check(name, False, f"{shown}, {took}", _certificate_step(host, cause, shown, named))
+    reason = _reason(error, cause)
+    return Check(name, False, f"{reason}, {took}", _step(name, reason, attempt.target, proxy))
+
+
+def _answer(attempt: _Attempt, took: str) -> Check:
+    target = attempt.target
     status, kinds = attempt.status, dict.fromkeys(text.partition(" ")[0] for text in attempt.challenges)
     wanted = f", WWW-Authenticate: {', '.join(kinds)}" if kinds else ""
     said = f"{status.code} {status.detail}".rstrip()
@@ -125,24 +139,23 @@ def _answer(target: httpx.URL, attempt: _Attempt, took: str) -> Check:
     return Check("answer", not step, f"{said}{wanted}, {took}", step)
 
 
-def _detail(name: str, attempt: _Attempt, target: httpx.URL, environ: Mapping[str, str], seconds: float) -> str:
+def _detail(name: str, attempt: _Attempt) -> str:
     if not name.startswith("TLS"):
         return ""
-    public = name in _Attempt(target, environ, seconds, certificates.public()).certificates
     facts = attempt.certificates[name][1]
-    shown = certificates.describe(facts) if facts else _shown(name, target, environ, seconds)
-    return f"{shown}, {'' if public else certificates.PRIVATE}"
+    shown = _described(facts) if facts else _shown(name, attempt)
+    return f"{shown}, {'' if name in attempt.again(_public()) else _PRIVATE}"
 
 
-def _shown(name: str, target: httpx.URL, environ: Mapping[str, str], seconds: float) -> str:
+def _shown(name: str, attempt: _Attempt) -> str:
     """The certificate at a TLS step that was not verified."""
-    seen = _Attempt(target, environ, seconds, certificates.unverified()).certificates
-    known = _Attempt(target, environ, seconds, certificates.only([raw for raw, _ in seen.values()])).certificates
-    return certificates.describe(known[name][1]) if name in known else "certificate that cannot be read"
+    seen = attempt.again(_unverified())
+    known = attempt.again(_only([raw for raw, _ in seen.values()]))
+    return _described(known[name][1]) if name in known else "certificate that cannot be read"
 
 
 def _step(name: str, reason: str, target: httpx.URL, proxy: str) -> str:
-    """What to do where a step failed for another reason than a certificate."""
+    """What to do if a step failed, and not because of a certificate."""
     if name == "connection" and proxy:
         return f"{proxy} cannot be connected to ({reason}): correct the variable, or ask who runs the proxy"
     if name == "connection":
@@ -160,7 +173,7 @@ def _step(name: str, reason: str, target: httpx.URL, proxy: str) -> str:
 
 
 def _resolved(host: str, source: str, seconds: float) -> Check:
-    """Whether the name is known; in a thread, because name resolution knows no deadline."""
+    """Whether the name is known; in a thread, because name resolution has no deadline."""
     results: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def work() -> None:
@@ -194,11 +207,6 @@ def _proxy_variable(target: httpx.URL, proxy: Optional[str], environ: Mapping[st
     return next((name for name in sorted(names, reverse=True) if environ[name] in spelled), "the system")
 
 
-def _without_user(proxy: str) -> str:
-    scheme, _, rest = proxy.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
-
-
 def _cause(error: BaseException) -> BaseException:
     """The system's error behind httpx's."""
     while not isinstance(error, OSError) and (error.__cause__ or error.__context__):
@@ -212,3 +220,56 @@ def _reason(error: Exception, cause: BaseException) -> str:
     if isinstance(cause, ssl.SSLError) and cause.reason:
         return cause.reason.replace("_", " ").lower()
     return (getattr(cause, "strerror", None) or str(error) or type(error).__name__).strip()
+
+
+# --- certificates
+
+
+def _unverified() -> ssl.SSLContext:
+    """A context that accepts any certificate: only to read it, and never to send a credential."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _only(trusted: Sequence[bytes]) -> ssl.SSLContext:
+    """A context for these certificates (DER) alone, with any dates and names: only verified ones does Python read."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    if trusted:
+        context.load_verify_locations(cadata=b"".join(trusted))
+    context.verify_flags |= ssl.VerifyFlags(_PARTIAL_CHAIN | _NO_CHECK_TIME)
+    return context
+
+
+def _public() -> ssl.SSLContext:
+    """A context that trusts the authorities that browsers know, and no others."""
+    import certifi  # comes with httpx
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cafile=certifi.where())
+    return context
+
+
+def _described(facts: Mapping[str, Any]) -> str:
+    """Subject, issuer and end of a certificate as Python takes it apart."""
+    subject = _named(facts, "subject", "commonName") or ", ".join(name for _, name in facts["subjectAltName"][:3])
+    issuer = dict.fromkeys(_named(facts, "issuer", kind) for kind in ("organizationName", "commonName"))
+    shown = f"certificate of {subject}, issued by {', '.join(filter(None, issuer)) or 'no name'}"
+    return f"{shown}, valid until {facts.get('notAfter')}"
+
+
+def _named(facts: Mapping[str, Any], side: str, kind: str) -> str:
+    return next((str(text) for group in facts.get(side, ()) for name, text in group if name == kind), "")
+
+
+def _certificate_step(host: str, error: ssl.SSLCertVerificationError, shown: str, named: str) -> str:
+    """What to do about a certificate that failed; named: a variable that names authorities, and its file."""
+    code, reason = getattr(error, "verify_code", 0), getattr(error, "verify_message", "") or str(error)
+    what = f"TLS: {host} shows a {shown}"
+    if code in _DATES:
+        return f"{what} ({reason}): have it renewed, or set the clock of this computer"
+    if code in _NAMES:
+        return f"{what}, for another name ({reason}): check the host in the URL, or ask who runs the proxy"
+    place = f"add it to {named}" if named else "name it in SSL_CERT_FILE"
+    return f"{what}, which is not trusted ({reason}): if that authority is your company's, {place} as PEM"

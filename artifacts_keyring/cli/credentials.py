@@ -1,4 +1,4 @@
-"""The credential that a look-up gives, where it came from, and what the feed says to it."""
+"""The credential that a look-up gives, where it came from, and what the feed says to it and to those of clients."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..feeds import Feed
 from ..http.probe import Status
 from ..provider import caches
 from ..provider.provider import ProviderError
-from ..variables import TOKEN_COMMAND, in_force
+from ..variables import PIPELINE, TOKEN_COMMAND, in_force
 from .check import Check, plain
 
 Judge = Callable[[Credential], Status]
 
 
-class Rival(NamedTuple):
+class Stored(NamedTuple):
     """A user and a password that a client has elsewhere, so that it never asks keyring."""
 
     client: str
@@ -27,12 +27,13 @@ class Rival(NamedTuple):
 
 
 def look_up(url: str, feed: Feed, environ: Mapping[str, str], judge: Judge) -> Check:
-    """One look-up without a person, and the feed's word on what it gave."""
+    """One look-up without a person, and the feed's answer to the credential."""
     name, begin = "look-up", time.time()
     try:
         answer = lookup.find(url, environ, interactive=False)
     except lookup.LookupFailed as error:
-        return Check(name, False, f"{feed.index_url}: nothing found", plain(str(error)))
+        step = _unmapped(feed, environ) or plain(str(error))
+        return Check(name, False, f"{feed.index_url}: nothing found", step)
     if answer.credential is None:
         return Check(name, True, f"{feed.index_url}: no credential needed ({answer.source})")
     source = _source(feed, environ, answer.source, begin)
@@ -50,8 +51,18 @@ def look_up(url: str, feed: Feed, environ: Mapping[str, str], judge: Judge) -> C
     return Check(name, False, detail, f"{step}: try again later")
 
 
+def _unmapped(feed: Feed, environ: Mapping[str, str]) -> str:
+    """What to do in a step of Azure Pipelines whose own token would do, and that was not given it; else ""."""
+    token = PIPELINE[0]
+    if not environ.get("TF_BUILD", "").strip() or environ.get(token, "").strip():
+        return ""
+    if declaring(feed, {**environ, token: "0" * 52}) != token:
+        return ""
+    return f"this step of Azure Pipelines has no {token}: add `env: {token}: $(System.AccessToken)` to it"
+
+
 def command(environ: Mapping[str, str]) -> Iterator[Check]:
-    """Which command would be run for a token; only for who has one."""
+    """Which command would be run for a token, if one is named."""
     if in_force(environ, (TOKEN_COMMAND,)):
         from ..provider import token_command
 
@@ -64,7 +75,7 @@ def command(environ: Mapping[str, str]) -> Iterator[Check]:
 
 
 def declaring(feed: Feed, environ: Mapping[str, str]) -> Optional[str]:
-    """The variable that declares a credential for *feed*, in which the provider then has no part; None for none."""
+    """The variable that declares a credential for *feed*, so that the provider is not asked; None for none."""
     best = declared.look(feed, environ).best
     return best.name if best is not None and best.credential is not None else None
 
@@ -76,7 +87,7 @@ def _answer(status: Status) -> str:
 def _source(feed: Feed, environ: Mapping[str, str], source: str, begin: float) -> str:
     name = declaring(feed, environ)
     if name is not None or source == "declared":
-        return name or "one of several, by the feed's word"
+        return name or "one of several, chosen by the feed"
     if source == "command":
         return TOKEN_COMMAND
     if source == "provider" and any(_written_since(cache, begin) for cache in caches.locate(environ)):
@@ -91,12 +102,12 @@ def _written_since(cache: caches.Cache, begin: float) -> bool:
         return False
 
 
-def judged(rival: Rival, judge: Optional[Judge]) -> Check:
-    """What the feed says to a credential that wins over keyring; judge: None where it cannot be asked."""
-    status = judge(rival.credential) if judge is not None else Status(0, "it cannot be asked")
-    user = f"a user ({rival.credential.username}) and " if rival.credential.username else ""
-    what = f"{rival.where} has {user}a password for this feed"
+def judged(stored: Stored, judge: Optional[Judge]) -> Check:
+    """The feed's answer to a password that a client sends without keyring; judge: None if it cannot be asked."""
+    status = judge(stored.credential) if judge is not None else Status(0, "it cannot be asked")
+    user = f"a user ({stored.credential.username}) and " if stored.credential.username else ""
+    what = f"{stored.where} has {user}a password for this feed"
     if not status.refused:
-        return Check(rival.client, None, f"{what}, sent without asking keyring; the feed answers {_answer(status)}")
-    step = f"{what}, which the feed refuses ({status.code}); {rival.client} asks no keyring then: remove it there"
-    return Check(rival.client, False, f"{what}, which the feed refuses ({status.code})", step)
+        return Check(stored.client, None, f"{what}, sent without asking keyring; the feed answers {_answer(status)}")
+    step = f"{what}, which the feed refuses ({status.code}); {stored.client} asks no keyring then: remove it there"
+    return Check(stored.client, False, f"{what}, which the feed refuses ({status.code})", step)

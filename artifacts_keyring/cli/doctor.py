@@ -13,7 +13,7 @@ from ..credential import Credential
 from ..feeds import Feed
 from ..http import trust
 from ..http.probe import Probe, Status
-from . import clients, connection, credentials, installation, keyrings, uv
+from . import connection, credentials, installation, pip_and_twine, uv_and_poetry
 from .check import Check
 
 NEXT = "next step"
@@ -23,13 +23,14 @@ _WORKS = "everything works"
 def examine(environ: Mapping[str, str], url: Optional[str], feed: Optional[Feed]) -> list[Check]:
     """All checks, and as the last one the next step; url: as it was typed, feed: what it means.
 
-    What breaks everything stands first, so that of several failed ones the first is what to begin with.
+    What breaks everything comes first, so that the first failed check is where to begin.
     """
     command = list(credentials.command(environ))
     declared = bool(command) or (feed is not None and credentials.declaring(feed, environ) is not None)
     installed = [*installation.provider_at_work(environ), installation.integrity(environ)]
     installed += [*installation.libraries(environ), *installation.stores(environ, needed=not declared)]
-    checks = [installation.version(), *installation.surroundings(environ), keyrings.chosen(environ), *command]
+    checks = [installation.version(), *installation.surroundings(environ), installation.keyring_choice(environ)]
+    checks += command
     if url is None or feed is None:
         checks += [*installed, *_clients(environ, None, None)]
     else:
@@ -40,12 +41,12 @@ def examine(environ: Mapping[str, str], url: Optional[str], feed: Optional[Feed]
 
 
 def _asked(environ: Mapping[str, str], url: str, feed: Feed, installed: list[Check], declared: bool) -> Iterator[Check]:
-    """The way to *feed*, what it says, and what each client would send it."""
+    """The connection to *feed*, what it answers, and what each client would send it."""
     seconds = session.patience(environ)
     with contextlib.closing(Probe(feed.index_url, environ, seconds)) as probe:
-        way = list(_way(environ, feed, seconds))
-        yield from way
-        if not way or any(check.ok is False for check in way):
+        steps = list(_connection(environ, feed, seconds))
+        yield from steps
+        if not steps or any(check.ok is False for check in steps):
             yield from (*installed, *_clients(environ, feed, None))
             return
 
@@ -53,33 +54,22 @@ def _asked(environ: Mapping[str, str], url: str, feed: Feed, installed: list[Che
             return probe.check(credential, seconds)
 
         look_up = credentials.look_up(url, feed, environ, judge)
-        # The provider has no part in what is declared, or comes from a command.
+        # Nothing asks the provider if a credential is declared, or if a command gives it.
         yield from (look_up, *installed) if declared else (*installed, look_up)
         yield from _clients(environ, feed, judge)
 
 
-def _way(environ: Mapping[str, str], feed: Feed, seconds: float) -> Iterator[Check]:
-    with contextlib.suppress(trust.TrustError):  # said already, by `certificates`
+def _connection(environ: Mapping[str, str], feed: Feed, seconds: float) -> Iterator[Check]:
+    with contextlib.suppress(trust.TrustError):  # `certificates` has said so already
         yield from connection.examine(feed.index_url, environ, seconds)
 
 
 def _clients(environ: Mapping[str, str], feed: Optional[Feed], judge: Optional[credentials.Judge]) -> Iterator[Check]:
-    told = uv.settings(environ)
-    rivals: list[credentials.Rival] = []
-    try:
-        settings = clients.pip_settings(environ)
-    except OSError as error:
-        yield clients.no_pip(str(error))
-    else:
-        yield clients.pip(settings, feed, environ)
-        rivals += clients.pip_rivals(settings, feed, environ) if feed is not None else ()
-    yield from uv.examine(told, feed, environ)
-    if feed is not None:
-        rivals += (*uv.rivals(told, feed, environ), *clients.netrc_rivals(feed, environ))
-        rivals += (*clients.twine_rivals(feed, environ), *clients.poetry_rivals(feed, environ))
-        yield from clients.poetry(feed, environ)
-    yield from (credentials.judged(rival, judge) for rival in rivals)
-    yield keyrings.on_path(environ)
+    found = [pip_and_twine.examine(feed, environ), uv_and_poetry.examine(feed, environ)]
+    for checks, _ in found:
+        yield from checks
+    yield from (credentials.judged(one, judge) for _, stored in found for one in stored)
+    yield installation.keyring_on_path(environ)
 
 
 # --- how it is shown
@@ -91,7 +81,7 @@ def as_json(checks: list[Check]) -> Iterator[str]:
 
 
 def as_text(checks: list[Check], stream: TextIO, environ: Mapping[str, str]) -> Iterator[str]:
-    """One line a check, and in the last line what to do; colours only for a terminal that wants them."""
+    """One line for each check, and what to do in the last one; colours only on a terminal, and not with NO_COLOR."""
     marks = _marks(stream)
     colours = {True: "32", False: "31", None: "2"}
     coloured = stream.isatty() and not environ.get("NO_COLOR") and _knows_escapes(stream)
@@ -116,7 +106,7 @@ def _marks(stream: TextIO) -> dict[Optional[bool], str]:
 if sys.platform == "win32":
 
     def _knows_escapes(stream: TextIO) -> bool:
-        """Whether the console takes escape sequences: a classic one shows them as they are."""
+        """Whether the console understands escape sequences: a classic one prints them."""
         import ctypes
         import msvcrt
 

@@ -7,10 +7,15 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from .. import __version__
-from ..variables import ENTRA_TOKENS, TOKEN_COMMAND
+from ..variables import ENTRA_TOKENS, PIPELINE, TOKEN_COMMAND, unsigned
+
+if TYPE_CHECKING:
+    from ..credential import Credential
+    from ..feeds import Feed
+    from ..provider.caches import Cache
 
 OK, FAILED, USAGE = 0, 1, 2
 
@@ -21,7 +26,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command; return its exit code (0 done, 1 not done, 2 bad input)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a path may hold what the console's code page has not
+            stream.reconfigure(errors="replace")  # the console's code page may lack a letter of a path
     options = _parser().parse_args(arguments)
     try:
         code = int(options.run(options))
@@ -29,10 +34,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             sys.stdout.flush()
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
-    except BrokenPipeError:  # what was not said is wanted by nobody; the interpreter's own flush must not fail either
+    except BrokenPipeError:  # nobody reads on; without this, the interpreter's own flush would fail, too
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
         return FAILED
-    except Exception as error:  # whatever it is, people get one line
+    except Exception as error:  # no traceback for any error
         return _fail(_unexpected(error), FAILED)
     return code
 
@@ -47,14 +52,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="artifacts-keyring", description=__doc__, epilog=_CODES)
     parser.add_argument("--version", action="version", version=f"artifacts-keyring {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    login = commands.add_parser("login", help="sign in to a feed, where you see the prompt", epilog=_CODES)
+    login = commands.add_parser("login", help="sign in to a feed; you see the prompt", epilog=_CODES)
     login.add_argument("url", help="the feed's index or upload URL")
     login.set_defaults(run=_login)
     logout = commands.add_parser("logout", help="remove what the provider has cached", epilog=_CODES)
-    logout.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    logout.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
     logout.set_defaults(run=_logout)
     doctor = commands.add_parser("doctor", help="why does my client get no package?", epilog=_CODES)
-    doctor.add_argument("url", nargs="?", help="the feed: it is asked what clients ask; nothing secret is shown")
+    doctor.add_argument("url", nargs="?", help="the feed to ask what clients ask; no secret is shown")
     doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
     doctor.set_defaults(run=_doctor)
     return parser
@@ -63,69 +68,97 @@ def _parser() -> argparse.ArgumentParser:
 def _login(options: argparse.Namespace) -> int:
     from .. import declared, feeds, lookup
 
-    feed = feeds.parse(options.url, os.environ)
+    feed = lookup.feed_of(options.url, os.environ)
     if feed is None or feed.kind == "host":
         return _no_feed(options.url)
-    best = declared.look(feed, os.environ).best
-    certain = feeds.page(options.url) or declared.by_environ(os.environ)
+    best, several = declared.look(feed, os.environ).best, declared.candidates(feed, os.environ)
+    if several:
+        return _login_by_id(feed, several)
+    certain = feed.page or unsigned(os.environ)
     members = None if certain else feeds.of_organisation(feed)
     try:
         answer = lookup.find(options.url, os.environ, interactive=True, fresh=True)
         if answer.credential is None and members is not None:
-            print(f"{feed.index_url} is public: the login is for what it has yet to take over from an upstream")
+            print(f"{feed.index_url} is public: this login is for packages that it has yet to take from an upstream")
             answer = lookup.find(members.index_url, os.environ, interactive=True, fresh=True)
     except lookup.LookupFailed as error:
         return _fail(str(error), FAILED)
     if answer.credential is None:
         print(f"{feed.index_url} is public: it needs no login")
-    elif best is not None:
-        print(f"{best.name} declares the credential for {feed.index_url}: there is nothing to sign in")
-    elif answer.source == "command":
-        print(f"{TOKEN_COMMAND} gives the credential for {feed.index_url}: there is nothing to sign in")
+    elif best is not None or answer.source == "command":
+        print(_declared(best.name if best is not None else TOKEN_COMMAND, feed.index_url))
     else:
         print(f"logged in to {feed.index_url} (user {answer.credential.username}){_kept(answer.credential.password)}")
     return OK
 
 
+def _login_by_id(feed: Feed, several: Sequence[Credential]) -> int:
+    """Which of several declared credentials is for a feed that its URL names by an id: the feed says so."""
+    from .. import session
+
+    name = unsigned(os.environ) or PIPELINE[0]
+    if session.accepted(feed, several, os.environ) is not None:
+        print(_declared(name, feed.index_url))
+        return OK
+    seen = f"no credential of {name} that may be meant for {feed.index_url} (an id, not a name) is accepted there"
+    return _fail(f"{seen}: declare one by the feed's name, or unset {name} to sign in", FAILED)
+
+
+def _declared(name: str, url: str) -> str:
+    return f"{name} gives the credential for {url}: there is nothing to sign in"
+
+
 def _kept(password: str) -> str:
-    """What becomes of the sign-in, as far as it is not what one expects."""
+    """What the provider keeps of the sign-in, and why not, if it keeps less than usual."""
     from ..provider import caches
 
     off = caches.switched_off(os.environ)
     if off:
         return "" if off in ENTRA_TOKENS else f"; no token is kept, because of {off}={os.environ[off]}"
-    if caches.holds(os.environ, password):
+    if _holds(caches.in_use(os.environ, caches.SESSIONS), password):
         lost = caches.obstacle(os.environ, caches.SIGN_INS)
         return f"; the provider keeps the token{f', but not the sign-in: {lost}' if lost else ''}; {_validity()}"
     lost = caches.obstacle(os.environ, caches.SESSIONS)
-    return f"; the provider kept no token, so that the next look-up begins anew{f': {lost}' if lost else ''}"
+    return f"; the provider kept no token, so the next look-up starts from nothing{f': {lost}' if lost else ''}"
+
+
+def _holds(cache: Optional[Cache], password: str) -> bool:
+    """Whether the session token *password* is kept (on Windows, where the file is encrypted: whether any is)."""
+    import json
+
+    kept = b""
+    try:
+        kept = cache.path.read_bytes() if cache else b""
+        return password in json.loads(kept).values()
+    except (OSError, ValueError, AttributeError):
+        return sys.platform == "win32" and bool(kept)
 
 
 def _validity() -> str:
-    """How long a token holds and what it may do: measured, see tests/test_azure.py."""
+    """How long a token holds and what it may do (docs/sign-in.md#requests)."""
     from ..variables import SESSION_MINUTES, TOKEN_TYPE, in_force
 
     scopes = "with the scopes packaging-write and drop-write"
     named = in_force(os.environ, (*SESSION_MINUTES, *TOKEN_TYPE))
     if named:
-        return f"{named}={os.environ[named]} decides how long one holds that you sign in for, {scopes}"
-    return f"one that you sign in for holds 90 days, {scopes}; {SESSION_MINUTES[0]} and {TOKEN_TYPE[0]} change that"
+        return f"{named}={os.environ[named]} decides how long a token from a sign-in holds, {scopes}"
+    return f"a token from a sign-in holds 90 days, {scopes}; {SESSION_MINUTES[0]} and {TOKEN_TYPE[0]} change that"
 
 
 def _logout(options: argparse.Namespace) -> int:
-    from ..provider import caches
+    from . import logout
 
-    outcomes = list(caches.clear(os.environ, dry_run=options.dry_run))
+    outcomes = list(logout.clear(os.environ, dry_run=options.dry_run))
     for outcome in outcomes:
         print(outcome.line, file=sys.stdout if outcome.gone else sys.stderr)
     return OK if all(outcome.gone for outcome in outcomes) else FAILED
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from .. import feeds
+    from .. import lookup
     from . import doctor
 
-    feed = feeds.parse(options.url, os.environ) if options.url else None
+    feed = lookup.feed_of(options.url, os.environ) if options.url else None
     if options.url and (feed is None or feed.kind == "host"):
         return _no_feed(options.url)
     checks = doctor.examine(os.environ, options.url, feed)
@@ -140,7 +173,7 @@ def _no_feed(url: str) -> int:
     return _fail(
         f"{without_user(url)} is no feed that this backend knows; valid: "
         "https://pkgs.dev.azure.com/ORG/_packaging/FEED/pypi/simple/; "
-        "for a server of your own, name its host in ARTIFACTS_KEYRING_HOSTS",
+        "if the server is your own, name its host in ARTIFACTS_KEYRING_HOSTS",
         USAGE,
     )
 

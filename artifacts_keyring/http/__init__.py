@@ -1,1 +1,1 @@
-"""What is asked of a feed over HTTP, and which certificate authorities are trusted for it."""
+"""Our own requests: what a feed answers, and which certificate authorities are trusted."""

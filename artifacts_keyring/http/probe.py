@@ -21,7 +21,7 @@ from .trust import TrustError, ssl_context
 
 # Enough of an error page to let the connection be used again; of an index nothing is read on purpose.
 BODY_LIMIT = 4 * 1024
-# Keeps the kernel from taking in much of an index that nobody is going to read.
+# Keeps the kernel from receiving much of an index that is not read.
 _RECEIVE_BUFFER = 8 * 1024
 # seconds for which the connection is kept between two requests; httpx's own 5 end while a busy provider starts
 _IDLE = 60.0
@@ -31,7 +31,7 @@ _HEADERS = {
     "Accept": "application/vnd.pypi.simple.v1+json, text/html;q=0.5",
     "Accept-Encoding": "identity",
     "User-Agent": f"artifacts-keyring/{__version__}",
-    # Azure DevOps then answers 401 instead of sending us to a sign-in page.
+    # Azure DevOps then answers 401, and leads to no sign-in page (docs/sign-in.md#what-azure-devops-answers).
     "X-TFS-FedAuthRedirect": "Suppress",
 }
 
@@ -59,7 +59,7 @@ class Status(NamedTuple):
 
     @property
     def broken(self) -> bool:
-        """The server cannot serve anybody at the moment."""
+        """The server is overloaded or has failed."""
         return self.code == 429 or self.code >= 500
 
 
@@ -164,7 +164,7 @@ def _get(client: httpx.Client, url: httpx.URL, credential: Optional[Credential])
 
 
 def _drain(response: httpx.Response) -> None:
-    """Read a short body to its end, and of a long one nothing that need not be."""
+    """Read a short body to its end; leave a long one alone."""
     if int(response.headers.get("content-length", "0")) > BODY_LIMIT:
         return
     taken = 0

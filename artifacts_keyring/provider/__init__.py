@@ -1,1 +1,1 @@
-"""The subprocess wrapper around the credential provider."""
+"""The wrapper around the credential provider's process, and what it keeps on this machine."""

@@ -1,4 +1,4 @@
-"""Why the provider gave nothing: the one line in its debug output that says so, and what to do."""
+"""Find the line in the provider's debug output that says why it gave no credential, and what to do."""
 
 from __future__ import annotations
 
@@ -7,39 +7,35 @@ from typing import NamedTuple, Optional
 
 
 class Sign(NamedTuple):
-    """A text that the provider, .NET or the loader writes, and what it means for the user."""
+    """A text that the provider, .NET or the loader writes, as a pattern, and what it means for the user."""
 
-    pattern: re.Pattern[str]
+    pattern: str
     advice: str
-
-
-def _sign(pattern: str, advice: str) -> Sign:
-    return Sign(re.compile(pattern, re.IGNORECASE | re.MULTILINE), advice)
 
 
 # What stops the program before it can do anything.
 STARTUP_SIGNS = (
-    _sign(
+    Sign(
         r"valid ICU package",
         "libicu is missing: install it, or unset DOTNET_SYSTEM_GLOBALIZATION_INVARIANT (it then runs without)",
     ),
-    _sign(
+    Sign(
         r"No usable version of (?:libssl|OpenSSL)|libssl\S* (?:was )?not found|Cryptography\.Native\.OpenSsl",
         "OpenSSL is missing: install libssl (Debian: libssl3, Alpine: libssl3, Fedora: openssl-libs)",
     ),
-    _sign(
+    Sign(
         r"error while loading shared libraries: (?P<what>\S+?):",
         "the shared library {what} is missing: install the package that has it",
     ),
-    _sign(
+    Sign(
         r"version `GLIBC_(?P<what>[\d.]+)' not found",
         "this system's C library is older than glibc {what}: use a newer distribution",
     ),
-    _sign(
+    Sign(
         r"HRESULT: 0x8007000E|Failed to create CoreCLR",
         ".NET cannot start, mostly because memory is short or, on Linux, /proc is not mounted",
     ),
-    _sign(
+    Sign(
         r"You must install or update \.NET|framework '?Microsoft\.NETCore\.App'?, version",
         "the .NET found is older than 8: install .NET 8 or newer, or artifacts-keyring from the platform's wheel",
     ),
@@ -50,53 +46,53 @@ NO_ACCESS = "the account that signed in most likely has no access to this organi
 # What goes wrong on the way to a credential, the more telling first: one failure has several of them.
 LOGIN_SIGNS = (
     # Only what Entra itself says to the user is worth a line; MSAL's own words are in the log.
-    _sign(r"Msal\w+Exception: (?P<what>AADSTS\d+[^\n]*)", "{what}"),
-    _sign(
+    Sign(r"Msal\w+Exception: (?P<what>AADSTS\d+[^\n]*)", "{what}"),
+    Sign(
         r"Credentials will not be returned to untrusted endpoint '(?P<what>[^']*)'",
         "the provider does not trust the sign-in endpoint {what}",
     ),
-    _sign(
+    Sign(
         r"Error Code: \w+ Error Description: (?P<what>[^\n]+?)\s*(?:Http status code|$)",
         "this machine's identity service said: {what}",
     ),
-    _sign(r"ErrorCode: managed_identity_unreachable_network", "no identity service of this machine answers"),
-    _sign(r"ErrorCode: (?:authorization_declined|access_denied)", "the sign-in was declined"),
-    _sign(r"ErrorCode: (?:expired_token|code_expired)", "the sign-in code expired before it was used"),
-    _sign(
+    Sign(r"ErrorCode: managed_identity_unreachable_network", "no identity service of this machine answers"),
+    Sign(r"ErrorCode: (?:authorization_declined|access_denied)", "the sign-in was declined"),
+    Sign(r"ErrorCode: (?:expired_token|code_expired)", "the sign-in code expired before it was used"),
+    Sign(
         # The one between two polls, the other in the middle of one.
         r"^\[Warning\] \[CredentialProvider\](?:A task|The operation) was canceled",
-        "nobody completed the sign-in in time",
+        "the sign-in was not completed in time",
     ),
-    _sign(r"ErrorCode: invalid_grant", "the earlier sign-in is no longer valid"),
-    _sign(
+    Sign(r"ErrorCode: invalid_grant", "the earlier sign-in is no longer valid"),
+    Sign(
         r"acquire session token: System\.\S+: (?P<what>(?:No space left on device|Disk quota exceeded|Read-only file "
         r"system|Access to the path)[^\n]*)",
         "the provider cannot write its caches: {what}",
     ),
-    _sign(r"MSAL deserialization failed", "the cache of the earlier sign-in was damaged, the provider has removed it"),
-    _sign(
+    Sign(r"MSAL deserialization failed", "the cache of the earlier sign-in was damaged, the provider has removed it"),
+    Sign(
         # A sign-in that is no good would not have come so far.
         r"^\[Verbose\] \[CredentialProvider\]Response: (?P<what>Unauthorized|Forbidden)\b",
         f"{NO_ACCESS} (no session token: Azure DevOps said {{what}})",
     ),
-    _sign(
+    Sign(
         r"^\[Verbose\] \[CredentialProvider\]Response: (?!OK\b)(?P<what>\w+)",
         "no session token: Azure DevOps said {what}",
     ),
-    _sign(r"generate Azure DevOps token: \S+, message: (?P<what>.*?)\.?, stack:", "no session token: {what}"),
-    _sign(r"Msal(?:Service|Client|UiRequired)Exception: (?P<what>[^\n]+)", "{what}"),
-    _sign(
+    Sign(r"generate Azure DevOps token: \S+, message: (?P<what>.*?)\.?, stack:", "no session token: {what}"),
+    Sign(r"Msal(?:Service|Client|UiRequired)Exception: (?P<what>[^\n]+)", "{what}"),
+    Sign(
         r"PartialChain|UntrustedRoot|remote certificate is invalid",
         "the server's certificate is not trusted: have the system trust its authority (on Linux, or SSL_CERT_FILE)",
     ),
-    _sign(r"HttpRequestException: (?P<what>[^\n]*)", "{what}"),
-    _sign(r"SocketException \(\d+\): (?P<what>[^\n]*)", "{what}"),
+    Sign(r"HttpRequestException: (?P<what>[^\n]*)", "{what}"),
+    Sign(r"SocketException \(\d+\): (?P<what>[^\n]*)", "{what}"),
     # Its last words while it tries for a minute to get the lock of its cache.
-    _sign(
+    Sign(
         r"Using MSAL cache at (?P<what>[^\n]+)\s*\Z",
         "it waits for a lock beside {what}: see that the folder can be written, and that no other provider hangs",
     ),
-    _sign(
+    Sign(
         r"Unable to write token to credential cache\. Exception: \S+, Message: (?P<what>[^\n]*)",
         "the provider cannot write its caches: {what}",
     ),
@@ -134,7 +130,7 @@ def offline(stderr: str) -> bool:
 
 def _first(signs: tuple[Sign, ...], text: str) -> Optional[str]:
     for sign in signs:
-        match = sign.pattern.search(text)
+        match = re.search(sign.pattern, text, re.IGNORECASE | re.MULTILINE)
         if match:
             return _line(sign.advice.format(**{key: value or "" for key, value in match.groupdict().items()}))
     return None
@@ -155,6 +151,6 @@ def _complaint(stderr: str) -> Optional[str]:
 
 
 def unprefixed_words(stderr: str) -> str:
-    """The last line that is not the provider's own chatter, for a death nobody has a name for."""
+    """The last line that is not the provider's own, for a failure without a known sign."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip() and not _LINE.match(line)]
     return _line(lines[-1]) if lines else ""

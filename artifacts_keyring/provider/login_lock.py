@@ -1,7 +1,7 @@
 """One interactive login at a time among all processes of a user.
 
-The provider has nothing of the kind: ten clients with cold caches would show five to ten device
-codes (docs/sign-in.md, 4 (9)). The others wait here, and then find its cache filled.
+The provider has nothing of the kind: ten clients with cold caches would show five to ten device codes
+(docs/sign-in.md#several-at-once). The others wait here, and then find its cache filled.
 """
 
 from __future__ import annotations

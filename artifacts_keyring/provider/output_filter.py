@@ -1,4 +1,4 @@
-"""What of the provider's chatter is shown: it always talks at Debug, so that a failure has a reason."""
+"""Choose what is shown of the provider's messages: it always runs at Debug, so that a failure has a reason."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def shown_level(environ: Mapping[str, str], interactive: bool) -> Optional[str]:
 
 
 def no_window(environ: Mapping[str, str], platform: str = sys.platform) -> str:
-    """What to do where the window that the provider opens is not seen; *environ* is the provider's."""
+    """What to do if the user does not see the window that the provider opens; *environ* is the provider's."""
     name = in_force(environ, BROKER)
     broker = name is None or flag(environ, name) is not False
-    # Measured: broker and browser are two ways, each with the whole time-out; then the code comes (docs/sign-in.md).
+    # Broker and browser each take the whole time-out; then the code comes (docs/sign-in.md#browser-and-device-code).
     wait = device_flow(environ) * (2 if broker else 1)
     display = "" if platform in ("win32", "darwin") else " or unset DISPLAY"
     return f"no window? A code follows after {wait:g} s; to get it at once, set {SHOW_DIALOG[0]}=false{display}"

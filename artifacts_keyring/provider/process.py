@@ -1,4 +1,4 @@
-"""Run one process whose pipes cannot fill, whose output is bounded, and which never outlives us."""
+"""Run one process: its pipes are always read, its output is bounded, and it ends when we end."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import IO, Callable, NamedTuple, Optional
 
-from ..system import windows
 from ..system.waiting import until
 
 STDOUT_LIMIT = 64 * 1024
@@ -58,7 +56,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            creationflags=windows.creation_flags(console) if sys.platform == "win32" else 0,
+            creationflags=_creation_flags(console),
         )
         self._undo = _guard(self._process)
         self._codec = _codec(console)
@@ -119,12 +117,7 @@ class Child:
     def __enter__(self) -> Child:
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
 
     def _read_stdout(self) -> None:
@@ -178,7 +171,10 @@ def _thread(target: Callable[[], None]) -> threading.Thread:
 
 
 if sys.platform == "win32":
+    from ..system import windows
+
     _has_console = windows.has_console
+    _creation_flags = windows.creation_flags
 
     def _codec(console: bool) -> str:
         return windows.codec(windows.code_page() if console else 0)
@@ -189,6 +185,9 @@ else:
 
     def _has_console() -> bool:
         return False
+
+    def _creation_flags(_console: bool) -> int:
+        return 0
 
     def _codec(_console: bool) -> str:
         return "utf-8"

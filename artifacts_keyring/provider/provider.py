@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
 import os
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Callable, NamedTuple, Optional, Union
 
-from .. import console, log
+from .. import log
 from ..credential import Credential
-from ..system import access, windows
-from ..variables import BROKER, CREDENTIALPROVIDER_PATH, SIGN_IN_CACHE, Environment
-from . import caches, diagnostics, dotnet, layout, process
-from .output_filter import LevelFilter, no_window, shown_level
+from ..system import access
+from ..variables import BROKER, COMMAND, CREDENTIALPROVIDER_PATH, SIGN_IN_CACHE, TIMEOUT, VERBOSITY, Environment
+from . import caches, layout, process
 
-BUNDLED = Path(__file__).parents[1] / layout.FOLDER
+BUNDLED = Path(__file__).parent.parent / layout.FOLDER
 _LAUNCHER = f"{layout.PROGRAM}.exe" if sys.platform == "win32" else layout.PROGRAM
-_WRONG_MACHINE = (193, 216)  # winerror; elsewhere it is ENOEXEC
-# What the child gets unless the user set it (any of the names, the first is set). Measured: without libicu
-# .NET dies at once (docs/provider.md); its debugger's pipes and socket stay in the temp folder when the process is
-# ended from outside; Linux has no broker, asking for it costs a second time-out (docs/sign-in.md, 4 (10)).
+# What the child gets unless the user set it (any of the names, the first is set). Without libicu .NET dies at once,
+# and its debugger's pipes and socket outlive a process that is ended (docs/provider.md#what-it-needs-of-a-system);
+# Linux has no broker, and asking for it costs a second time-out (docs/sign-in.md#browser-and-device-code).
 _DEFAULTS = (
     (("DOTNET_EnableDiagnostics", "COMPlus_EnableDiagnostics"), "0"),
     (("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT",), "1"),
@@ -35,7 +30,7 @@ _DEFAULTS = (
 _LINUX_DEFAULTS = ((BROKER, "false"),)
 # Files that pip, requests and curl take authorities from; .NET on Linux knows only SSL_CERT_FILE.
 _CA_FILES = ("REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
-_SHARED = Path("/tmp/.dotnet")  # noqa: S108 (where .NET keeps what its processes share, whatever TMPDIR says)
+CHECK = f"check it with `{COMMAND} doctor`"
 _BREATH = 0.2  # seconds that a prompt may come later
 
 
@@ -82,25 +77,28 @@ def locate(environ: Mapping[str, str]) -> Program:
     """
     named = environ.get(CREDENTIALPROVIDER_PATH)
     path = _file(expanded(named, environ) if named else BUNDLED)
-    if path is None:
-        raise ProviderError(_missing(named))
-    if path.suffix.lower() == ".dll":
-        return Program((str(_dotnet(environ)), "exec", str(path)), path, "framework-dependent")
-    if not os.access(path, os.X_OK):
-        raise ProviderError(_not_executable(path))
-    return Program((str(path),), path, "self-contained")
+    if path is not None and path.suffix.lower() == ".dll":
+        return Program((_dotnet(environ), "exec", str(path)), path, "framework-dependent")
+    if path is not None and os.access(path, os.X_OK):
+        return Program((str(path),), path, "self-contained")
+    from . import failures
+
+    raise ProviderError(failures.not_executable(path) if path is not None else failures.missing(named, BUNDLED))
+
+
+def _dotnet(environ: Mapping[str, str]) -> str:
+    from . import dotnet, failures
+
+    found = dotnet.find(environ)
+    if found is None:
+        raise ProviderError(failures.no_dotnet(environ))
+    return str(found)
 
 
 def expanded(named: str, environ: Mapping[str, str]) -> Path:
     """The path *named*, in which a leading ~ is the user's folder."""
     home = caches.home(environ) if named == "~" or named.startswith(("~/", "~\\")) else None
     return home / named[2:] if home else Path(named)
-
-
-def _not_executable(path: Path) -> str:
-    if path.stat().st_mode & 0o111:
-        return f"{path} may not be executed by you: check whose it is, and for a noexec mount"
-    return f"the credential provider is not executable: run `chmod +x {path}`, or reinstall artifacts-keyring"
 
 
 def _file(place: Path) -> Optional[Path]:
@@ -114,40 +112,8 @@ def _file(place: Path) -> Optional[Path]:
     return None
 
 
-def _missing(named: Optional[str]) -> str:
-    if named:
-        return (
-            f"{CREDENTIALPROVIDER_PATH}={named} is no credential provider: name its folder, its executable or its .dll"
-        )
-    archive = next((place for place in BUNDLED.parents if place.is_file()), None)
-    if archive is not None:
-        return (
-            f"artifacts-keyring runs from the archive {archive}, and no program can be started out of one: unpack it "
-            f"before it runs (shiv and pex do), or name a provider in {CREDENTIALPROVIDER_PATH}"
-        )
-    return (
-        f"this installation has no credential provider below {BUNDLED}: reinstall artifacts-keyring, "
-        f"or name one in {CREDENTIALPROVIDER_PATH}"
-    )
-
-
-def _dotnet(environ: Mapping[str, str]) -> Path:
-    found = dotnet.find(environ)
-    if found is not None:
-        return found
-    seen = [
-        f"{item.path} has {', '.join(map(str, item.majors or ())) or 'none'}" for item in dotnet.candidates(environ)
-    ]
-    raise ProviderError(
-        f"the credential provider here needs a .NET runtime of version {dotnet.MINIMUM} or newer; "
-        f"{'; '.join(seen) or 'no dotnet in DOTNET_ROOT, PATH or the usual places'}: install one, "
-        "install artifacts-keyring from the wheel of your platform (it needs no .NET), "
-        f"or name a self-contained provider in {CREDENTIALPROVIDER_PATH}"
-    )
-
-
 def command_line(program: Program, query: Query, can_show_dialog: bool) -> list[str]:
-    """The whole argument list; nothing in it is secret. Debug costs nothing (measured) and says why."""
+    """The whole argument list; nothing in it is secret. Debug says why, for nothing (docs/provider.md#command-line)."""
     return [
         *program.command,
         *("-Uri", without_user(query.url)),
@@ -197,17 +163,16 @@ class Run:
         except OSError as error:
             raise ProviderError(self._not_started(error)) from error
         self._started.set()
+        log.prepare()  # while it works
 
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._child.stop()
 
     def _prompt(self, text: str) -> None:
-        """Show stderr as good as at once, without what stdout says in the same breath."""
+        """Show stderr almost at once, without what stdout says at the same moment."""
         self._started.wait(_BREATH)
         said = self._child.heard(time.monotonic() + _BREATH)
         self._show(log.without_answer(text, said))
@@ -215,7 +180,7 @@ class Run:
     def first_words(self) -> Optional[Credential]:
         """The credential as soon as it has been said; None: not yet, or none. Only reply() is the answer.
 
-        From here to the provider's end it takes a twentieth of its run (measured), long enough for a check.
+        From here to its end it takes a twentieth of its run (docs/provider.md#command-line), long enough for a check.
         """
         try:
             return parse(self._child.heard(self._deadline))
@@ -228,10 +193,10 @@ class Run:
         stderr = log.without_answer(output.stderr, output.stdout)
         log.write(self._environ, f"exit code {output.code}\n{stderr}")
         if not self._query.interactive:
-            # Not as it comes: only now is it known what must not be shown, and there is nothing to be answered.
+            # Not earlier: only now it is known what must not be shown, and there is no prompt to answer.
             self._show(stderr)
         if output.overflow:
-            raise ProviderError(f"{self._who} wrote more than {process.STDOUT_LIMIT} bytes as its answer: {_CHECK}")
+            raise ProviderError(f"{self._who} wrote more than {process.STDOUT_LIMIT} bytes as its answer: {CHECK}")
         if output.code is None:
             raise ProviderError(self._late(stderr))
         return self._read(output.code, output.stdout, stderr)
@@ -240,7 +205,11 @@ class Run:
 
     def _command(self) -> Union[str, Sequence[str]]:
         query = self._query
-        return command_line(self._program, query, query.interactive and console.opens_windows(self._environ))
+        if not query.interactive:
+            return command_line(self._program, query, False)
+        from .. import console
+
+        return command_line(self._program, query, console.opens_windows(self._environ))
 
     def _shown(self, command: Union[str, Sequence[str]]) -> str:
         return " ".join(command)
@@ -249,42 +218,43 @@ class Run:
         return child_environ(self._environ)
 
     def _not_started(self, error: OSError) -> str:
-        return not_started(self._program, error)
+        from . import failures
+
+        return failures.not_started(self._program.command[0], self._program.path, error)
 
     def _read(self, code: int, stdout: bytes, stderr: str) -> Reply:
+        if code == 0:
+            return Reply(parse(stdout))
+        from . import diagnostics, failures
+
         if code == 2:
-            return Reply(None, diagnostics.login_reason(stderr) or _unkept(self._environ), diagnostics.offline(stderr))
-        if code != 0:
-            raise died(code, stderr, self._environ)
-        return Reply(parse(stdout))
+            reason = diagnostics.login_reason(stderr) or failures.unkept(self._environ)
+            return Reply(None, reason, diagnostics.offline(stderr))
+        line, silent = failures.died(code, stderr, self._environ)
+        raise ProviderError(line, silent)
 
     def _late(self, stderr: str) -> str:
+        from . import diagnostics
+
         reason = diagnostics.login_reason(stderr)
         what = f"no answer for {without_user(self._query.url)} within {self._query.timeout:.3g} s"
-        next_step = f"({reason})" if reason else "check network and proxy, or raise ARTIFACTS_KEYRING_TIMEOUT"
+        next_step = f"({reason})" if reason else f"check network and proxy, or raise {TIMEOUT}"
         return f"{self._who} gave {what}: {next_step}"
 
 
-def _unkept(environ: Mapping[str, str]) -> str:
-    """Why an earlier sign-in may not have been found; "" where nothing is in the way."""
-    in_the_way = caches.obstacle(environ, caches.SIGN_INS)
-    return f"its cache cannot be used: {in_the_way}" if in_the_way else ""
-
-
 def _hold(_text: str) -> None:
-    """Nothing: what it says is kept for the end."""
-
-
-_CHECK = "check it with `python -m artifacts_keyring doctor`"
-_UNHEARD = (
-    "the credential provider died without a word (exit code -1): "
-    f"the host of the feed cannot be reached, or a security program ended it; {_CHECK}"
-)
+    """Do nothing: stderr is shown at the end."""
 
 
 @contextlib.contextmanager
 def screen(environ: Mapping[str, str], query: Query) -> Iterator[Callable[[str], None]]:
-    """What to give a Run: shows at once what of the provider's stderr the user wants to see."""
+    """The function for a Run that shows the part of the provider's stderr that the user wants to see."""
+    if not query.interactive and not environ.get(VERBOSITY):
+        yield _hold
+        return
+    from .. import console
+    from .output_filter import LevelFilter, no_window, shown_level
+
     level = shown_level(environ, query.interactive)
     if level is None:
         yield _hold
@@ -307,17 +277,19 @@ def run(program: Program, query: Query, environ: Mapping[str, str]) -> Reply:
 
 def parse(stdout: bytes) -> Credential:
     """The credential in the provider's answer: exactly one JSON object with both fields. Raises ProviderError."""
+    import json
+
     try:
         answer = json.loads(stdout.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        raise ProviderError(f"the credential provider's answer is not UTF-8: {_CHECK}") from None
+        raise ProviderError(f"the credential provider's answer is not UTF-8: {CHECK}") from None
     except (ValueError, RecursionError):  # its message would quote the answer
-        raise ProviderError(f"the credential provider's answer is no JSON ({len(stdout)} bytes): {_CHECK}") from None
+        raise ProviderError(f"the credential provider's answer is no JSON ({len(stdout)} bytes): {CHECK}") from None
     username, password = (answer.get("Username"), answer.get("Password")) if isinstance(answer, dict) else (None, None)
     if not (isinstance(username, str) and isinstance(password, str) and password):
-        raise ProviderError(f"the credential provider's answer has no Username and Password: {_CHECK}")
+        raise ProviderError(f"the credential provider's answer has no Username and Password: {CHECK}")
     if not (_encodable(username) and _encodable(password)):
-        raise ProviderError(f"the credential provider's answer holds half a character, which nobody can send: {_CHECK}")
+        raise ProviderError(f"the credential provider's answer holds half a character, which cannot be sent: {CHECK}")
     return Credential(username, password)
 
 
@@ -327,52 +299,3 @@ def _encodable(text: str) -> bool:
     except UnicodeEncodeError:  # half of a surrogate pair: valid in JSON, but no character
         return False
     return True
-
-
-def not_started(program: Program, error: OSError, platform: str = sys.platform) -> str:
-    """Why a program could not be started, and what to do, as one line."""
-    winerror = getattr(error, "winerror", None)
-    if winerror in _WRONG_MACHINE or (platform != "win32" and error.errno == errno.ENOEXEC):
-        return (
-            f"{program.path} is for another processor or system than this one: install artifacts-keyring "
-            f"from the wheel of this platform, or name a provider in {CREDENTIALPROVIDER_PATH}"
-        )
-    if platform == "win32":
-        sentence = windows.not_started(winerror, error.strerror)
-        return f"{program.command[0]} {sentence or f'cannot be started ({error.strerror}): {_CHECK}'}"
-    if error.errno == errno.ENOENT and access.is_file(program.path):
-        return (
-            f"{program.path} cannot be started because its loader is missing (a glibc program on a musl system?): "
-            "install artifacts-keyring from its sdist together with the distribution's .NET 8"
-        )
-    if error.errno in (errno.EACCES, errno.EPERM):
-        what = f"{program.command[0]} may not be executed ({error.strerror})"
-        return f"{what}: run `chmod +x` on it, and check for a noexec mount"
-    return f"{program.command[0]} cannot be started ({error.strerror}): {_CHECK}"
-
-
-def died(code: int, stderr: str, environ: Mapping[str, str], platform: str = sys.platform) -> ProviderError:
-    """What an exit code that is neither 0 nor 2 means; stderr: without anything secret."""
-    known = diagnostics.startup_reason(stderr)
-    if known:
-        return ProviderError(f"the credential provider cannot run: {known}")
-    if code < 0:
-        return ProviderError(f"the credential provider was ended by signal {-code}: try again, or {_CHECK}")
-    words = diagnostics.login_reason(stderr) or diagnostics.unprefixed_words(stderr)
-    shown = windows.end(code) if platform == "win32" else str(code)
-    if shown in ("255", "-1") and not words:
-        return _silent_death(environ) if platform != "win32" else ProviderError(_UNHEARD, silent=True)
-    hint = f" ({words})" if words else ""
-    return ProviderError(f"the credential provider failed with exit code {shown}{hint}: {_CHECK}")
-
-
-def _silent_death(environ: Mapping[str, str]) -> ProviderError:
-    """Which of the known reasons for exit code 255 it was, as far as can be seen (docs/sign-in.md, 4 (11))."""
-    what = "the credential provider died without a word (exit code 255): "
-    if access.is_folder(_SHARED) and not os.access(_SHARED, os.W_OK | os.X_OK):
-        return ProviderError(f"{what}{_SHARED} is not writable for you, make it so")
-    in_the_way = caches.why_dead(environ)
-    if in_the_way:
-        return ProviderError(f"{what}{in_the_way}")
-    guess = f"its folder {_SHARED} or HOME cannot be written, or the host of the feed cannot be reached; {_CHECK}"
-    return ProviderError(what + guess, silent=True)

@@ -1,6 +1,6 @@
-"""The user's own command that prints a token: run as the provider is, and in its place.
+"""Run the user's own command that prints a token, instead of the provider.
 
-It is no shell's: what it may expand, pipe or quote, a shell that it names does.
+No shell is involved unless the command names one: nothing is expanded or piped.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Callable, Union
 
 from .. import value_checks
-from ..credential import Credential
-from ..declared import DEFAULT_USERNAME
+from ..credential import DEFAULT_USERNAME, Credential
 from ..feeds import Feed
 from ..system import programs, windows
 from ..variables import TIMEOUT, TOKEN_COMMAND

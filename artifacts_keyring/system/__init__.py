@@ -1,1 +1,1 @@
-"""What differs between operating systems: access, programs, waiting, Windows."""
+"""What operating systems do differently: files, programs, waiting, consoles."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 import stat
 import sys
 from pathlib import Path
@@ -22,17 +21,17 @@ class Obstacle(NamedTuple):
 
 
 def is_file(path: Path) -> bool:
-    """Whether *path* is a file, as far as can be seen (Path.is_file raises where access is denied)."""
+    """Whether *path* is a file, if that can be seen (Path.is_file raises where access is denied)."""
     return os.path.isfile(path)  # noqa: PTH113
 
 
 def is_folder(path: Path) -> bool:
-    """Whether *path* is a folder, as far as can be seen."""
+    """Whether *path* is a folder, if that can be seen."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
 def owner(path: Path) -> str:
-    """The name of the user whom *path* belongs to, or its number; "" where that cannot be seen."""
+    """The name or number of the owner of *path*; "" if that cannot be seen."""
     try:
         number = path.stat().st_uid
     except OSError:
@@ -64,13 +63,8 @@ def obstacle(path: Path, home: Optional[Path], elsewhere: Obstacle) -> Optional[
             if reason:
                 return Obstacle(reason, elsewhere.fix)
             continue
-        return _refusal(_Place(place, status), path, home, elsewhere)
+        return _refusal(place, status, path, home, elsewhere)
     return elsewhere
-
-
-class _Place(NamedTuple):
-    path: Path
-    status: os.stat_result
 
 
 def _impossible(place: Path, error: Exception) -> str:
@@ -83,30 +77,36 @@ def _impossible(place: Path, error: Exception) -> str:
     return ""
 
 
-def _refusal(place: _Place, path: Path, home: Optional[Path], elsewhere: Obstacle) -> Optional[Obstacle]:
-    """What keeps the user from *path*, of which *place* is the part that can be seen."""
-    if place.path != path:
-        if not stat.S_ISDIR(place.status.st_mode):
-            return Obstacle(f"{place.path} is no folder", "move it away")
-        return _closed(place, os.W_OK | os.X_OK, home, elsewhere)
-    if not stat.S_ISREG(place.status.st_mode):
-        return Obstacle(f"{place.path} is no file", "move it away")
-    folder = _Place(path.parent, path.parent.stat())  # it could be entered a moment ago
-    closed = _closed(place, os.R_OK | os.W_OK, home, elsewhere)
-    return closed or _closed(folder, os.W_OK | os.X_OK, home, elsewhere)
+def _refusal(
+    place: Path, status: os.stat_result, path: Path, home: Optional[Path], elsewhere: Obstacle
+) -> Optional[Obstacle]:
+    """What keeps the user from *path*; *place* is the part of it that can be seen."""
+    if place != path:
+        if not stat.S_ISDIR(status.st_mode):
+            return Obstacle(f"{place} is no folder", "move it away")
+        return _closed(place, status, os.W_OK | os.X_OK, home, elsewhere)
+    if not stat.S_ISREG(status.st_mode):
+        return Obstacle(f"{place} is no file", "move it away")
+    closed = _closed(place, status, os.R_OK | os.W_OK, home, elsewhere)
+    if closed:
+        return closed
+    folder = path.parent.stat()  # it could be entered a moment ago
+    return _closed(path.parent, folder, os.W_OK | os.X_OK, home, elsewhere)
 
 
-def _closed(place: _Place, needed: int, home: Optional[Path], elsewhere: Obstacle) -> Optional[Obstacle]:
-    if os.access(place.path, needed):
+def _closed(
+    place: Path, status: os.stat_result, needed: int, home: Optional[Path], elsewhere: Obstacle
+) -> Optional[Obstacle]:
+    if os.access(place, needed):
         return None
-    if _read_only(place.path):
-        return Obstacle(f"{place.path} is on a read-only file system", elsewhere.fix)
-    if home is None or len(home.parts) < 2 or home not in (place.path, *place.path.parents):
+    if _read_only(place):
+        return Obstacle(f"{place} is on a read-only file system", elsewhere.fix)
+    if home is None or len(home.parts) < 2 or home not in (place, *place.parents):
         return elsewhere
-    mine = not hasattr(os, "getuid") or place.status.st_uid == os.getuid()
-    whose = "may" if mine else f"belongs to {_name(place.status.st_uid)} and may"
-    how = "written" if os.access(place.path, os.R_OK) else "read"
-    return Obstacle(f"{place.path} {whose} not be {how} by you", _command(place.path, mine))
+    mine = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    whose = "may" if mine else f"belongs to {_name(status.st_uid)} and may"
+    how = "written" if os.access(place, os.R_OK) else "read"
+    return Obstacle(f"{place} {whose} not be {how} by you", _command(place, mine))
 
 
 def _read_only(place: Path) -> bool:
@@ -121,5 +121,7 @@ def _read_only(place: Path) -> bool:
 def _command(place: Path, mine: bool) -> str:
     if sys.platform == "win32":
         return f'run `icacls "{place}" /grant "%USERNAME%:F"`'
+    import shlex
+
     quoted = shlex.quote(str(place))
     return f"run `chmod u+rwX {quoted}`" if mine else f'run `sudo chown -R "$(id -u)" {quoted}`'

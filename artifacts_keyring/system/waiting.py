@@ -1,4 +1,4 @@
-"""Wait so that Ctrl-C counts at once: on Windows it interrupts no wait for a lock, a thread or a process."""
+"""Wait in short slices, so that Ctrl-C works at once: on Windows it does not interrupt a wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is Windows' own about a program that is started: console, code page, a job that ends with us, error numbers."""
+"""What starting a program needs on Windows: console, code page, a job that ends with us, error numbers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ NO_WINDOW = 0x08000000  # CREATE_NO_WINDOW
 def creation_flags(console: bool) -> int:
     """How to start a program, with or without a *console* of ours, which it then shares.
 
-    The broker signs in on the console's window: a program without any falls back to browser and code. Where we have
-    none, as in a GUI or a service, a new one would flash up.
+    The broker signs in on the console's window; without one the provider falls back to browser and code
+    (docs/sign-in.md#browser-and-device-code). If we have none, as in a GUI or a service, a new one would flash up.
     """
     return 0 if console else NO_WINDOW
 
 
 def codec(code_page: int) -> str:
-    """The codec for what .NET writes into a pipe: its console's *code page*, 0 for a console of its own (measured)."""
+    """The codec of .NET's pipes, from its console's *code page*; 0: it has none (docs/provider.md#command-line)."""
     return f"cp{code_page}" if code_page else "oem"
 
 
@@ -63,7 +63,7 @@ if sys.platform == "win32":
     import os
 
     def has_console() -> bool:
-        """Whether we have a console, be it hidden."""
+        """Whether we have a console, even a hidden one."""
         try:
             os.close(os.open("CONOUT$", os.O_RDWR))
         except OSError:
@@ -71,13 +71,13 @@ if sys.platform == "win32":
         return True
 
     def code_page() -> int:
-        """That of our console's output; 0 without a console."""
+        """The code page of our console's output; 0 without a console."""
         import ctypes
 
         return int(ctypes.WinDLL("kernel32").GetConsoleOutputCP())
 
     def job(process: int) -> Optional[Callable[[], object]]:
-        """End *process* (its handle) when we end, however that comes about; what it starts lives on.
+        """End *process* (its handle) when we end in any way; what it starts lives on.
 
         Returns what undoes it, which ends *process* as well; None where the system refuses, as for a client that is
         itself in a job of an older kind.

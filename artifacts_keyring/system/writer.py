@@ -1,4 +1,4 @@
-"""Write to a descriptor whose reader may never read: whoever has something to say does not wait for it.
+"""Write to a descriptor without waiting for its reader, which may never read.
 
 A client that captures our stderr may read it only after our end, and what a pipe holds differs: 64 KiB on Linux,
 4 KiB on Windows, one page where a user has many of them. The thread that is stuck then is left behind. It holds no lock
@@ -14,7 +14,7 @@ from typing import Optional
 
 from .waiting import SLICE
 
-_PATIENCE = 1.0  # seconds without progress after which nobody is expected to read
+_PATIENCE = 1.0  # seconds without progress after which no reader is expected
 _AT_ONCE = 1024  # bytes: what a writer that is stuck has not got rid of is no more than this and what is pending
 _MOST = 256 * 1024  # bytes that are kept for a reader that comes late
 
@@ -30,10 +30,10 @@ class Writer:
         self._moved = 0.0  # on time.monotonic(), when something was written last
 
     def put(self, data: bytes) -> None:
-        """Have *data* written; where there is too much to be written, its end is lost. Raises OSError when closed."""
+        """Have *data* written; if too much is pending, its end is lost. Raises OSError when closed."""
         with self._lock:
             running = self._thread is not None and self._thread.is_alive()
-            # Ours: whoever closes the other must not make us write elsewhere.
+            # Our own copy: if the original is closed, its number may soon belong to another file.
             descriptor = -1 if running else os.dup(self._descriptor)
             self._pending += data[: _MOST - len(self._pending)]
             if running:
@@ -48,7 +48,7 @@ class Writer:
         self._write(descriptor)
 
     def drain(self) -> None:
-        """Wait until everything is written, or nobody seems to read."""
+        """Wait until everything is written, or no reader seems to be there."""
         thread = self._thread
         while thread is not None and thread.is_alive() and time.monotonic() - self._moved < _PATIENCE:
             thread.join(SLICE)

@@ -1,4 +1,4 @@
-"""What pip, twine and poetry would do with a feed here, and netrc, which all of them and uv read."""
+"""What pip and twine would do with a feed here, and netrc, which pip and uv read too."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
 
-from .. import feeds
+from .. import lookup
 from ..credential import Credential
 from ..feeds import Feed
 from ..provider import caches
-from . import keyrings, tables
+from ..system import access
+from . import installation
 from .check import Check, ask
-from .credentials import Rival
+from .credentials import Stored
 
 # As `python -m pip`, but for the current folder, which -m would search first.
 _PIP = "import runpy, sys; sys.path.pop(0); runpy.run_module('pip', run_name='__main__', alter_sys=True)"
@@ -38,7 +39,7 @@ class Setting(NamedTuple):
 
 
 def home(environ: Mapping[str, str]) -> Path:
-    """The user's folder; where there is none, a place that does not exist. Never raises."""
+    """The user's folder; if there is none, a path that does not exist. Never raises."""
     return caches.home(environ) or Path(os.devnull, "home")
 
 
@@ -54,14 +55,29 @@ def userinfo(url: str) -> tuple[Optional[str], Optional[str]]:
 
 def same(url: str, feed: Optional[Feed], environ: Mapping[str, str]) -> bool:
     """Whether *url* means *feed*, however it is spelled."""
-    found = feeds.parse(url, environ) if feed is not None else None
+    found = lookup.feed_of(url, environ) if feed is not None else None
     return found is not None and feed is not None and found.index_url == feed.index_url
+
+
+def examine(feed: Optional[Feed], environ: Mapping[str, str]) -> tuple[list[Check], list[Stored]]:
+    """Whether pip asks keyring, and the passwords that pip, twine and netrc have for *feed*."""
+    checks, stored = [], list[Stored]()
+    try:
+        settings = _settings(environ)
+    except OSError as error:
+        checks.append(_no_pip(str(error)))
+    else:
+        checks.append(pip(settings, feed, environ))
+        stored += _in_index_urls(settings, feed, environ)
+    if feed is not None:
+        stored += (*_in_netrc(feed, environ), *_of_twine(feed, environ))
+    return checks, stored
 
 
 # --- pip
 
 
-def pip_settings(environ: Mapping[str, str]) -> dict[str, Setting]:
+def _settings(environ: Mapping[str, str]) -> dict[str, Setting]:
     """What pip's files and variables say to `pip install`. Raises OSError, with one line, where pip does not say."""
     done = ask([sys.executable, "-c", _PIP, "config", "debug"], environ)
     if done is None or done.code:
@@ -75,8 +91,7 @@ def pip_settings(environ: Mapping[str, str]) -> dict[str, Setting]:
     return settings
 
 
-def no_pip(reason: str) -> Check:
-    """Why pip did not say what it is told."""
+def _no_pip(reason: str) -> Check:
     if "No module named pip" in reason:
         return Check("pip", None, "not in this Python's environment")
     return Check("pip", False, reason, f"pip fails here: {reason}")
@@ -104,28 +119,35 @@ def _entries(text: str) -> Iterator[tuple[tuple[int, int], str, Setting]]:
 
 
 def pip(settings: Mapping[str, Setting], feed: Optional[Feed], environ: Mapping[str, str]) -> Check:
-    """Whether pip asks keyring, as its network/auth.py decides it (docs/clients.md)."""
+    """Whether pip asks keyring, as its network/auth.py decides it (docs/clients.md#who-asks-keyring-at-all)."""
     provider = settings.get("keyring-provider", Setting("auto", "its default"))
     silent = settings.get("no-input", Setting("", ""))
     said = f"keyring-provider is {provider.value} ({provider.where})"
     if provider.value == "disabled":
-        step = f"pip asks no keyring because {provider.where} says disabled: set it to import, or remove it"
-        return Check("pip", False, said, step)
-    if provider.value == "auto" and silent.value.strip().lower() in _TRUE:
+        return Check("pip", False, said, f"pip asks no keyring because of {provider.where}: set it to import")
+    if provider.value == "auto" and silent.value.lower() in _TRUE:
         step = f"pip asks no keyring because of {silent.where}: set PIP_KEYRING_PROVIDER=import beside it"
-        return Check("pip", False, f"{said}, and {silent.where} forbids to ask anyone", step)
+        return Check("pip", False, f"{said}, and {silent.where} is on", step)
     if provider.value != "subprocess":
         return Check("pip", True, f"{said}: imports keyring, asks it after a 401")
-    program = keyrings.find(environ, but=keyrings.scripts())
-    if program is None or not keyrings.has_ours(program, environ):
-        seen = f"{program} is without this backend" if program else f"there is none outside {keyrings.scripts()}"
-        step = f"{provider.where} makes pip run a keyring of another environment, and {seen}: set it to import"
-        return Check("pip", False, f"{said}; {seen}", step)
+    return _pip_subprocess(settings, feed, environ, f"{said}: ")
+
+
+def _pip_subprocess(
+    settings: Mapping[str, Setting], feed: Optional[Feed], environ: Mapping[str, str], said: str
+) -> Check:
+    own = installation.scripts()
+    program = installation.find_keyring(environ, but=own)
+    if program is None or not installation.has_ours(program, environ):
+        seen = f"{program} is without this backend" if program else f"there is none outside {own}"
+        where = settings["keyring-provider"].where
+        step = f"{where} makes pip run a keyring of another environment, and {seen}: set it to import"
+        return Check("pip", False, f"{said}{seen}", step)
     nameless = [where for where, url in _indexes(settings, feed, environ) if not userinfo(url)[0]]
     if nameless and _version() < (26, 2):
         step = f"this pip runs keyring only for a URL with a user: write https://ANY@… in {nameless[0]}, or upgrade pip"
-        return Check("pip", False, f"{said}; {nameless[0]} names no user", step)
-    return Check("pip", True, f"{said}: runs {program}; before pip 26.2 only with a user in the URL")
+        return Check("pip", False, f"{said}{nameless[0]} names no user", step)
+    return Check("pip", True, f"{said}runs {program}; before pip 26.2 only with a user in the URL")
 
 
 def _version() -> tuple[int, ...]:
@@ -143,35 +165,36 @@ def _indexes(
         yield from ((setting.where, url) for url in setting.value.split() if same(url, feed, environ))
 
 
-def pip_rivals(settings: Mapping[str, Setting], feed: Feed, environ: Mapping[str, str]) -> Iterator[Rival]:
-    """The passwords in index URLs of pip that mean *feed*."""
+# --- passwords
+
+
+def _in_index_urls(
+    settings: Mapping[str, Setting], feed: Optional[Feed], environ: Mapping[str, str]
+) -> Iterator[Stored]:
     for where, url in _indexes(settings, feed, environ):
         user, password = userinfo(url)
         if password:
-            yield Rival("pip", where, Credential(user or "", password))
+            yield Stored("pip", where, Credential(user or "", password))
 
 
-# --- what others keep
-
-
-def netrc_rivals(feed: Feed, environ: Mapping[str, str]) -> Iterator[Rival]:
-    """The entry of netrc for the host of *feed*: uv sends it and asks nobody then, pip asks keyring after a 401."""
-    names = [environ["NETRC"]] if environ.get("NETRC") else [home(environ) / ".netrc", home(environ) / "_netrc"]
-    file = next((name for name in names if os.path.isfile(name)), None)  # noqa: PTH113 (Path's raises)
+def _in_netrc(feed: Feed, environ: Mapping[str, str]) -> Iterator[Stored]:
+    """uv sends what netrc has for the host and asks no keyring then; pip asks keyring after a 401."""
+    names = [Path(environ["NETRC"])] if environ.get("NETRC") else [home(environ) / ".netrc", home(environ) / "_netrc"]
+    file = next(filter(access.is_file, names), None)
     if file is None:
         return
     try:
         entry = netrc.netrc(str(file)).authenticators(feed.host)
     except (OSError, netrc.NetrcParseError, UnicodeError):
-        return  # clients pass over it, too
+        return  # clients ignore such a file, too
     if entry is not None and entry[2]:
-        yield Rival("uv (netrc)", f"{file}, for {feed.host},", Credential(entry[0] or "", entry[2]))
+        yield Stored("uv (netrc)", f"{file}, for {feed.host},", Credential(entry[0] or "", entry[2]))
 
 
-def twine_rivals(feed: Feed, environ: Mapping[str, str]) -> Iterator[Rival]:
-    """The password that twine has from its variables or from .pypirc."""
+def _of_twine(feed: Feed, environ: Mapping[str, str]) -> Iterator[Stored]:
     if environ.get("TWINE_PASSWORD"):
-        yield Rival("twine", "TWINE_PASSWORD", Credential(environ.get("TWINE_USERNAME", ""), environ["TWINE_PASSWORD"]))
+        credential = Credential(environ.get("TWINE_USERNAME", ""), environ["TWINE_PASSWORD"])
+        yield Stored("twine", "TWINE_PASSWORD", credential)
     file = home(environ) / ".pypirc"
     parser = configparser.RawConfigParser()
     try:
@@ -181,32 +204,5 @@ def twine_rivals(feed: Feed, environ: Mapping[str, str]) -> Iterator[Rival]:
     for section in parser.sections():
         entry = dict(parser.items(section))
         if entry.get("password") and same(entry.get("repository", ""), feed, environ):
-            where = f"[{section}] of {file}"
-            yield Rival("twine", where, Credential(entry.get("username", ""), entry["password"]))
-
-
-def poetry(feed: Feed, environ: Mapping[str, str]) -> Iterator[Check]:
-    """Whether poetry may ask keyring; only for who has the feed among poetry's sources."""
-    names = list(_sources(feed, environ))
-    if not names:
-        return
-    if environ.get("POETRY_KEYRING_ENABLED", "").strip().lower() in ("false", "0"):
-        step = "poetry asks no keyring because of POETRY_KEYRING_ENABLED: unset it"
-        yield Check("poetry", False, "POETRY_KEYRING_ENABLED is off", step)
-    else:
-        yield Check("poetry", None, f"source {', '.join(names)}: asks the keyring of poetry's own environment")
-
-
-def poetry_rivals(feed: Feed, environ: Mapping[str, str]) -> Iterator[Rival]:
-    """The password that poetry has from its variables."""
-    for name in _sources(feed, environ):
-        variable = f"POETRY_HTTP_BASIC_{re.sub(r'[-.]', '_', name.upper())}"
-        if environ.get(f"{variable}_PASSWORD"):
-            user = environ.get(f"{variable}_USERNAME", "")
-            yield Rival("poetry", f"{variable}_PASSWORD", Credential(user, environ[f"{variable}_PASSWORD"]))
-
-
-def _sources(feed: Feed, environ: Mapping[str, str]) -> Iterator[str]:
-    for file in tables.above("pyproject.toml"):
-        sources = tables.entries(tables.read(file), "tool", "poetry", "source")
-        yield from (str(one.get("name")) for one in sources if same(str(one.get("url")), feed, environ))
+            credential = Credential(entry.get("username", ""), entry["password"])
+            yield Stored("twine", f"[{section}] of {file}", credential)
