@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 
+import pytest
+
+from artifacts_keyring import declared, feeds, lookup
+from artifacts_keyring.credential import Credential
+from artifacts_keyring.feeds import Feed
 from artifacts_keyring.variables import ACCESS_TOKEN, EXTERNAL_ENDPOINTS, IDENTITIES, PREFIXES
 
 EXTERNAL, OLD_EXTERNAL = EXTERNAL_ENDPOINTS
@@ -35,3 +41,17 @@ def external(*endpoints: str) -> dict[str, str]:
 
 def prefixes(*urls: str) -> dict[str, str]:
     return {PREFIX: ";".join(urls), TOKEN: "token"}
+
+
+def look(feed: Feed, environ: Mapping[str, str], say: Callable[[str], None] = pytest.fail) -> Credential | None:
+    """The credential that is declared for *feed*; *say* hears what is wrong with a better one."""
+    found = declared.look(feed, environ)
+    if found.fault:
+        say(found.fault)
+    return found.best.credential if found.best is not None else None
+
+
+def refusal(service: str, environ: Mapping[str, str]) -> str:
+    """Why no credential may be sent to *service*; "" where it may, or is none of ours."""
+    address = feeds.ours(service, environ, lookup._covers)
+    return feeds.refusal(address, environ) if address is not None else ""

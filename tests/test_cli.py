@@ -13,7 +13,7 @@ from typing import Callable, NamedTuple
 
 import pytest
 
-from artifacts_keyring.cli import installation
+from artifacts_keyring.cli import installation, logout
 from artifacts_keyring.provider import caches
 from artifacts_keyring.variables import Environment
 from tests.azure import AzureWorld, Feed, empty_home
@@ -269,7 +269,7 @@ def test_where_the_caches_are(
 def test_what_cannot_be_removed_is_said(tmp_path: Path) -> None:
     place = tmp_path / ".local" / ".IdentityService" / "msal.cache"
     place.mkdir(parents=True)  # a folder where the file should be: unlink refuses
-    outcomes = list(caches.clear({"HOME": str(tmp_path)}, dry_run=False, platform="linux"))
+    outcomes = list(logout.clear({"HOME": str(tmp_path)}, dry_run=False, platform="linux"))
     assert [outcome.gone for outcome in outcomes] == [True, False]
     assert "remove it yourself" in outcomes[1].line
 
@@ -278,7 +278,7 @@ def test_tokens_in_a_secret_service_are_left_and_named(tmp_path: Path) -> None:
     place = tmp_path / ".local" / ".IdentityService" / "msal.cache"
     place.parent.mkdir(parents=True)
     place.touch()
-    outcomes = list(caches.clear({"HOME": str(tmp_path)}, dry_run=False, platform="linux"))
+    outcomes = list(logout.clear({"HOME": str(tmp_path)}, dry_run=False, platform="linux"))
     assert any(not outcome.gone and "secret service" in outcome.line for outcome in outcomes)
 
 

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from artifacts_keyring import declared, feeds
 from artifacts_keyring.credential import Credential
-from artifacts_keyring.feeds import Feed, parse
+from artifacts_keyring.feeds import Feed
+from artifacts_keyring.lookup import feed_of
 from artifacts_keyring.variables import HOSTS_OF_PROVIDER
+from tests import declaring
 from tests.declaring import (
     EXTERNAL,
     FEED,
@@ -38,8 +40,8 @@ from tests.declaring import (
 
 
 def find(service: str, environ: dict[str, str], warn: Callable[[str], None] | None = None) -> Credential | None:
-    feed = parse(service, environ)
-    return None if feed is None else declared.find(feed, environ, warn or pytest.fail)
+    feed = feed_of(service, environ)
+    return None if feed is None else declaring.look(feed, environ, warn or pytest.fail)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +189,7 @@ def test_the_provider_gets_an_identity_in_its_own_spelling(service: str) -> None
     others = [{"endpoint": "nonsense"}, {"endpoint": ORGANISATION, "clientId": "far"}]
     near = {"EndPoint": FEED[:-1], "clientId": "near", "clientCertificateFilePath": "a.pem"}
     environ = {IDENTITY: listing(*others, near)}
-    feed = parse(service, environ)
+    feed = feed_of(service, environ)
     assert feed is not None
     changes = declared.for_provider(feed, environ)
     assert list(changes) == [IDENTITY]
@@ -206,14 +208,14 @@ def test_the_provider_gets_an_identity_in_its_own_spelling(service: str) -> None
     ],
 )
 def test_the_provider_learns_of_hosts_that_are_named_to_us(environ: dict[str, str], expected: str | None) -> None:
-    feed = parse(SERVER, environ)
+    feed = feed_of(SERVER, environ)
     assert feed is not None
     assert declared.for_provider(feed, environ).get(HOSTS_OF_PROVIDER[0]) == expected
 
 
 def test_the_provider_needs_no_help_with_its_own() -> None:
     for service in (INDEX, UPLOAD, "pkgs.dev.azure.com"):
-        feed = parse(service, {})
+        feed = feed_of(service, {})
         assert feed is not None
         assert declared.for_provider(feed, {HOST: "azure.com", **external(INDEX)}) == {}
 
@@ -287,7 +289,7 @@ BROKEN = '{"endpointCredentials": [{"endpoint": "URL", "password": '
 def test_a_server_that_an_unreadable_declaration_spells_out_is_ours(variable: str, written: str) -> None:
     """Else its users would never hear what is wrong."""
     lines: list[str] = []
-    assert parse(SERVER, {variable: BROKEN.replace("URL", written)}) is not None
+    assert feed_of(SERVER, {variable: BROKEN.replace("URL", written)}) is not None
     assert find(SERVER, {variable: BROKEN.replace("URL", written)}, lines.append) is None
     assert [line.partition(" (")[0] for line in lines] == [f"{variable} is not valid JSON"]
 
@@ -304,10 +306,10 @@ def test_a_server_that_an_unreadable_declaration_spells_out_is_ours(variable: st
     ],
 )
 def test_no_other_server_is(written: str) -> None:
-    assert parse(SERVER, {EXTERNAL: BROKEN.replace("URL", written)}) is None
+    assert feed_of(SERVER, {EXTERNAL: BROKEN.replace("URL", written)}) is None
     # What can be read means what it says, and nothing beside it.
-    assert parse(SERVER, {EXTERNAL: json.dumps({"endpointCredentials": [], "see": "https://tfs.example/"})}) is None
-    assert parse(SERVER, {EXTERNAL: json.dumps({"endpointCredentials": [1], "see": "https://tfs.example/"})}) is None
+    assert feed_of(SERVER, {EXTERNAL: json.dumps({"endpointCredentials": [], "see": "https://tfs.example/"})}) is None
+    assert feed_of(SERVER, {EXTERNAL: json.dumps({"endpointCredentials": [1], "see": "https://tfs.example/"})}) is None
 
 
 @pytest.mark.parametrize(
@@ -321,7 +323,7 @@ def test_no_other_server_is(written: str) -> None:
 )
 @pytest.mark.parametrize("variable", [EXTERNAL, IDENTITY])
 def test_a_server_is_ours_however_its_declaration_writes_it(variable: str, host: str, text: str) -> None:
-    assert parse(f"https://{host}/tfs/Coll/_packaging/feed/pypi/simple/", {variable: text}) is not None
+    assert feed_of(f"https://{host}/tfs/Coll/_packaging/feed/pypi/simple/", {variable: text}) is not None
 
 
 def test_hosts() -> None:
@@ -352,10 +354,10 @@ TEXTS = st.one_of(
 @settings(deadline=None, max_examples=300)
 def test_no_declaration_raises(externals: str, identities: str, listed: str, service: str) -> None:
     environ = {EXTERNAL: externals, IDENTITY: identities, PREFIX: listed, TOKEN: "token", HOST: "tfs.example"}
-    feed = parse(service, environ)
+    feed = feed_of(service, environ)
     assert feed is not None
     lines: list[str] = []
-    found = declared.find(feed, environ, lines.append)
+    found = declaring.look(feed, environ, lines.append)
     declared.for_provider(feed, environ)
     assert declared.hosts(environ) is not None
     assert found is None or found.password
@@ -379,8 +381,8 @@ ORIGINS = st.sampled_from(
 @settings(deadline=None, max_examples=500)
 def test_no_credential_crosses_an_origin_or_a_segment(origin: str, path: str, asked: str, wanted: str) -> None:
     environ = {HOST: "a.example", "ARTIFACTS_KEYRING_INSECURE_HOSTS": "a.example", **external(f"{origin}/{path}")}
-    feed = parse(f"{asked}/{wanted}", environ)
-    if feed is not None and declared.find(feed, environ, pytest.fail) is not None:
+    feed = feed_of(f"{asked}/{wanted}", environ)
+    if feed is not None and declaring.look(feed, environ, pytest.fail) is not None:
         assert origin == asked
         assert belongs(path.split("/"), wanted.split("/"), names_a_feed=bool(feed.name))
 
@@ -408,9 +410,9 @@ def test_a_token_needs_nothing_but_itself() -> None:
     """No JSON, no process, no socket: what a declared prefix loads is in the library's lightest part."""
     script = (
         "import sys, keyring, os; before = set(sys.modules)\n"
-        "from artifacts_keyring import declared, feeds\n"
-        f"feed = feeds.parse({INDEX!r}, os.environ)\n"
-        "assert declared.find(feed, os.environ, print)\n"
+        "from artifacts_keyring import declared, lookup\n"
+        f"feed = lookup.feed_of({INDEX!r}, os.environ)\n"
+        "assert declared.look(feed, os.environ).best\n"
         "print(*(name for name in set(sys.modules) - before if not name.startswith('artifacts_keyring')))"
     )
     environ = {**os.environ, **prefixes(ORGANISATION)}

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from artifacts_keyring import console, feeds, lookup, session, value_checks
-from artifacts_keyring.feeds import parse
+from artifacts_keyring import console, lookup, session, value_checks
+from artifacts_keyring.lookup import feed_of
 from artifacts_keyring.provider import provider
 from tests.azure import AzureWorld, empty_home
 from tests.azure.server import as_json
@@ -327,7 +327,7 @@ def test_a_token_without_prefixes_is_no_news_where_something_else_is_declared() 
 def test_a_server_of_ones_own_is_ours_although_its_declaration_is_no_good(environ: dict[str, str]) -> None:
     """Else its users would never hear what is wrong."""
     lines: list[str] = []
-    assert parse(SERVER, environ) is not None
+    assert feed_of(SERVER, environ) is not None
     assert find(SERVER, environ, lines.append) is None
     assert len(lines) == 1
 
@@ -495,7 +495,7 @@ def test_an_identity_that_gets_no_token_names_its_variable(
 def test_an_identity_answers_where_a_password_is_a_macro(desk: Desk, better: dict[str, str]) -> None:
     """The provider would prefer the password, and send it."""
     organisation = {IDENTITY: listing({"endpoint": ORGANISATION, "clientId": CLIENT})}
-    feed = feeds.parse(INDEX, {})
+    feed = lookup.feed_of(INDEX, {})
     assert feed is not None
     found = session.ask(feed, {**desk.environ, **identity(desk), **organisation, **better}, False)
     assert found is not None and found.username == CLIENT

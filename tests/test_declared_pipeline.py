@@ -6,8 +6,9 @@ from typing import Optional
 
 import pytest
 
-from artifacts_keyring import declared, feeds, lookup
+from artifacts_keyring import declared, lookup, variables
 from artifacts_keyring.variables import in_force
+from tests import declaring
 from tests.declaring import EXTERNAL, IDENTITY, INDEX, PREFIX, TOKEN, entry, listing, prefixes
 from tests.scenes import one_line
 
@@ -27,8 +28,8 @@ def job(uri: str = "https://dev.azure.com/org/", word: str = "of-the-job") -> di
 
 
 def found(service: str, environ: dict[str, str]) -> Optional[tuple[str, str]]:
-    feed = feeds.parse(service, {**environ, "ARTIFACTS_KEYRING_HOSTS": "tfs.example"})
-    return feed and declared.find(feed, environ, pytest.fail)
+    feed = lookup.feed_of(service, {**environ, "ARTIFACTS_KEYRING_HOSTS": "tfs.example"})
+    return None if feed is None else declaring.look(feed, environ, pytest.fail)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +90,8 @@ def test_the_explicit_variables_come_first_however_little_they_say() -> None:
 
 def test_of_several_that_may_be_meant_by_an_id_the_jobs_token_is_the_last() -> None:
     environ = {EXTERNAL: listing(entry(INDEX, "a", "1"), entry(INDEX.replace("feed", "next"), "b", "2")), **job()}
-    feed = feeds.parse(INDEX.replace("feed", "01234567-0123-0123-0123-0123456789ab"), environ)
-    assert feed is not None and declared.find(feed, environ, pytest.fail) is None
+    feed = lookup.feed_of(INDEX.replace("feed", "01234567-0123-0123-0123-0123456789ab"), environ)
+    assert feed is not None and declaring.look(feed, environ, pytest.fail) is None
     assert [one.password for one in declared.candidates(feed, environ)] == ["1", "2", "of-the-job"]
 
 
@@ -106,19 +107,19 @@ def test_what_is_wrong_with_the_explicit_ones_is_said_and_the_jobs_token_is_used
 @pytest.mark.parametrize("token", ["$(System.AccessToken)", "$SYSTEM_ACCESSTOKEN", "***"])
 def test_a_macro_is_said_and_not_sent(token: str) -> None:
     lines: list[str] = []
-    feed = feeds.parse(INDEX, {})
-    assert feed is not None and declared.find(feed, job(word=token), lines.append) is None
+    feed = lookup.feed_of(INDEX, {})
+    assert feed is not None and declaring.look(feed, job(word=token), lines.append) is None
     (line,) = lines
     assert line.startswith("SYSTEM_ACCESSTOKEN is a ")
-    other = feeds.parse(OTHERS[0], {})
-    assert other is not None and declared.find(other, job(word=token), pytest.fail) is None
+    other = lookup.feed_of(OTHERS[0], {})
+    assert other is not None and declaring.look(other, job(word=token), pytest.fail) is None
 
 
 def test_the_provider_hears_nothing_of_it() -> None:
-    feed = feeds.parse(OTHERS[0], {})
+    feed = lookup.feed_of(OTHERS[0], {})
     assert feed is not None
     assert declared.for_provider(feed, job()) == {}
-    assert declared.by_environ(job()) is None  # it may sign in to what is another organisation's
+    assert variables.unsigned(job()) is None  # it may sign in to what is another organisation's
 
 
 @pytest.mark.parametrize("uri", ["https://dev.azure.com/org/", "https://org.visualstudio.com/"])

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from artifacts_keyring import declared
-from artifacts_keyring.feeds import parse
-from tests import azure
+from artifacts_keyring.lookup import feed_of
+from tests import azure, declaring
 from tests.azure import AzureWorld
 from tests.conftest import NATIVE
 from tests.declaring import (
@@ -86,12 +86,12 @@ SCOPED_VIEW = "https://pkgs.dev.azure.com/org/my%20proj/_packaging/feed@Local/py
 )
 def test_the_real_provider_says_the_same(url: str, environ: dict[str, str], tree: Path, tmp_path: Path) -> None:
     """For what is spelt as the provider wants it. Where we are more forgiving, it has nothing to say."""
-    feed = parse(url, {**environ, HOST: "tfs.example"})
+    feed = feed_of(url, {**environ, HOST: "tfs.example"})
     assert feed is not None and feed.url == url
     # Nothing listens there: what the environment does not declare, the provider cannot find out.
     base = {**azure.provider.BARE, **azure.provider.at_home(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:9"}
     lines: list[str] = []
-    assert declared.find(feed, environ, lines.append) == azure.look_up(url, tree, {**base, **environ}).credential
+    assert declaring.look(feed, environ, lines.append) == azure.look_up(url, tree, {**base, **environ}).credential
     assert bool(lines) is (environ == {PREFIX: ORGANISATION})  # which lacks its token
 
 
@@ -101,7 +101,7 @@ def test_the_real_provider_finds_a_respelt_identity(field: str, world: AzureWorl
     identities = [{"endpoint": "nonsense"}, {"Endpoint": world.feed("org", "feed").url[:-1].upper(), field: CLIENT}]
     environ = {**world.environ(tmp_path), IDENTITY: listing(*identities)}
     environ.update(IDENTITY_ENDPOINT=endpoint, IDENTITY_HEADER="header")
-    feed = parse(UPLOAD, environ)
+    feed = feed_of(UPLOAD, environ)
     assert feed is not None
     assert azure.look_up(feed.index_url, tree, environ).credential is None
     found = azure.look_up(feed.index_url, tree, {**environ, **declared.for_provider(feed, environ)}).credential
@@ -111,7 +111,7 @@ def test_the_real_provider_finds_a_respelt_identity(field: str, world: AzureWorl
 
 def test_the_real_provider_logs_in_to_a_host_that_is_named_to_us(world: AzureWorld, tree: Path, tmp_path: Path) -> None:
     environ = {**world.environ(tmp_path), HOST: "example"}
-    feed = parse(world.feed("org", "feed", host="tfs.example").url[:-1], environ)
+    feed = feed_of(world.feed("org", "feed", host="tfs.example").url[:-1], environ)
     assert feed is not None
     assert azure.look_up(feed.index_url, tree, environ, interactive=True).credential is None
     changed = {**environ, **declared.for_provider(feed, environ)}

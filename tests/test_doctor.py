@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from artifacts_keyring import lookup
 from tests import scenes
 from tests.azure import AzureWorld
 from tests.azure.provider import SESSIONS
@@ -213,7 +214,7 @@ def test_a_certificate_that_openssl_did_not_verify_is_taken_apart(desk: Desk) ->
 
     from artifacts_keyring.cli import connection
 
-    shown = connection._shown("TLS", httpx.URL(desk.feed.url), desk.environ, 30.0)
+    shown = connection._shown("TLS", connection._Attempt(httpx.URL(desk.feed.url), desk.environ, 30.0))
     assert shown.startswith("certificate of ") and "issued by trustme" in shown
 
 
@@ -243,20 +244,19 @@ def test_poetry_and_twine_with_passwords_of_their_own(desk: Desk) -> None:
 
 
 def test_an_older_pip_runs_keyring_only_for_a_user(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    from artifacts_keyring import feeds
-    from artifacts_keyring.cli import clients
+    from artifacts_keyring.cli import pip_and_twine
 
     outside = desk.folder / "outside"
     outside.mkdir()
     (outside / "keyring").symlink_to(desk.programs / "keyring")
     environ = {**desk.environ, "PATH": f"{outside}:/usr/bin:/bin"}
-    feed = feeds.parse(desk.feed.url, environ)
-    told = {"keyring-provider": clients.Setting("subprocess", "PIP_KEYRING_PROVIDER")}
+    feed = lookup.feed_of(desk.feed.url, environ)
+    told = {"keyring-provider": pip_and_twine.Setting("subprocess", "PIP_KEYRING_PROVIDER")}
     for version, url, asks in (
         ((26, 1), desk.feed.url, False),
         ((26, 1), desk.feed.with_user("me"), True),
         ((26, 2), desk.feed.url, True),
     ):
-        monkeypatch.setattr(clients, "_version", lambda version=version: version)
-        check = clients.pip({**told, "index-url": clients.Setting(url, "PIP_INDEX_URL")}, feed, environ)
+        monkeypatch.setattr(pip_and_twine, "_version", lambda version=version: version)
+        check = pip_and_twine.pip({**told, "index-url": pip_and_twine.Setting(url, "PIP_INDEX_URL")}, feed, environ)
         assert check.ok is asks and ("PIP_INDEX_URL" in check.step) is not asks

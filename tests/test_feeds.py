@@ -14,7 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from artifacts_keyring import feeds
-from artifacts_keyring.feeds import Feed, parse
+from artifacts_keyring.feeds import Feed
+from artifacts_keyring.lookup import feed_of
+from artifacts_keyring.urls import Address
+from tests import declaring
 from tests.declaring import EXTERNAL, INDEX, UPLOAD, external
 
 SCOPED = "https://pkgs.dev.azure.com/org/proj/_packaging/feed/pypi/simple/"
@@ -59,7 +62,7 @@ SPELLINGS = [
 
 @pytest.mark.parametrize(("service", "url"), SPELLINGS)
 def test_every_spelling_of_a_feed_has_one_url(service: str, url: str) -> None:
-    feed = parse(service, {})
+    feed = feed_of(service, {})
     assert feed is not None
     assert feed.url == url
     assert feed.index_url == url.replace("/upload/", "/simple/")
@@ -83,7 +86,7 @@ def test_every_spelling_of_a_feed_has_one_url(service: str, url: str) -> None:
     ],
 )
 def test_names_are_written_in_one_way(written: str, name: str, url: str) -> None:
-    feed = parse(f"https://pkgs.dev.azure.com/org/_packaging/{written}/pypi/simple", {})
+    feed = feed_of(f"https://pkgs.dev.azure.com/org/_packaging/{written}/pypi/simple", {})
     assert feed is not None
     assert feed.name == name
     assert feed.url == f"https://pkgs.dev.azure.com/org/_packaging/{url}/pypi/simple/"
@@ -93,7 +96,7 @@ def test_names_are_written_in_one_way(written: str, name: str, url: str) -> None
 @pytest.mark.parametrize("end", ["", "/"])
 def test_a_bare_host_is_known_and_names_nobody(service: str, end: str) -> None:
     expected = Feed("pkgs.dev.azure.com", None, None, None, None, "host", "")
-    assert parse(service + end, {}) == expected
+    assert feed_of(service + end, {}) == expected
     assert expected.index_url == ""
 
 
@@ -115,7 +118,7 @@ def test_a_bare_host_is_known_and_names_nobody(service: str, end: str) -> None:
     ],
 )
 def test_what_names_no_feed_is_a_host(service: str, port: int | None, organisation: str | None) -> None:
-    feed = parse(service, {})
+    feed = feed_of(service, {})
     assert feed is not None
     assert (feed.kind, feed.url, feed.name, feed.index_url) == ("host", "", None, "")
     assert (feed.port, feed.organisation) == (port, organisation)
@@ -194,12 +197,12 @@ FOREIGN = [
 
 @pytest.mark.parametrize("service", FOREIGN)
 def test_foreign(service: str) -> None:
-    assert parse(service, {}) is None
+    assert feed_of(service, {}) is None
 
 
 @pytest.mark.parametrize("service", [None, b"https://pkgs.dev.azure.com", 5, ("a", "b")])
 def test_what_is_no_string_is_foreign(service: object) -> None:
-    assert parse(service, {}) is None  # type: ignore[arg-type]
+    assert feed_of(service, {}) is None  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -220,14 +223,14 @@ def test_what_is_no_string_is_foreign(service: object) -> None:
     ],
 )
 def test_the_feed_of_the_organisation_that_has_the_name_of_a_project_s(service: str, index: str | None) -> None:
-    feed = parse(service, {"ARTIFACTS_KEYRING_HOSTS": "tfs.example"})
+    feed = feed_of(service, {"ARTIFACTS_KEYRING_HOSTS": "tfs.example"})
     assert feed is not None
-    assert feeds.of_organisation(feed) == (parse(index, {}) if index else None)
+    assert feeds.of_organisation(feed) == (feed_of(index, {}) if index else None)
 
 
 def test_a_path_without_a_name_is_of_no_feed() -> None:
     for path in ("", "/org/", "/org/_packaging", "/org/pypi/upload/"):
-        place = feeds.locate(feeds.Address("https", "pkgs.dev.azure.com", None, path))
+        place = feeds.locate(Address("https", "pkgs.dev.azure.com", None, path))
         assert place is not None and place.kind == "host"
 
 
@@ -258,8 +261,8 @@ OWN = re.compile(r"pkgs\.(dev\.azure\.com|codedev\.ms|codeapp\.ms)|[a-z0-9_.-]+\
 @given(SERVICES, ENVIRONS)
 @settings(deadline=None, max_examples=300)
 def test_no_input_raises(service: str, environ: dict[str, str]) -> None:
-    feed = parse(service, environ)
-    feeds.refusal(service, environ)
+    feed = feed_of(service, environ)
+    declaring.refusal(service, environ)
     assert feed is None or feed.kind in ("index", "upload", "host")
 
 
@@ -268,7 +271,7 @@ def test_no_input_raises(service: str, environ: dict[str, str]) -> None:
 @settings(deadline=None, max_examples=1000)
 def test_no_foreign_host_is_accepted(service: str) -> None:
     """Whatever is accepted goes to a host of Azure DevOps, by the reading of two other URL libraries too."""
-    feed = parse(service, {})
+    feed = feed_of(service, {})
     if feed is None:
         return
     assert feed.scheme == "https"
@@ -280,7 +283,7 @@ def test_no_foreign_host_is_accepted(service: str) -> None:
 @given(st.lists(PIECES, max_size=6).map("".join), st.sampled_from(["tfs.example", "müller.example", "[::1]"]))
 @settings(deadline=None, max_examples=300)
 def test_no_foreign_host_is_accepted_where_hosts_are_named(service: str, named: str) -> None:
-    feed = parse(f"https://{service}", {"ARTIFACTS_KEYRING_HOSTS": named})
+    feed = feed_of(f"https://{service}", {"ARTIFACTS_KEYRING_HOSTS": named})
     own = {"müller.example": "xn--mller-kva.example"}.get(named, named)
     assert feed is None or feed.host == own or feed.host.endswith(f".{own}") or OWN.fullmatch(feed.host)
 
@@ -294,7 +297,7 @@ def test_no_foreign_host_is_accepted_where_hosts_are_named(service: str, named: 
 @settings(deadline=None)
 def test_no_user_part_survives(user: str, spelling: tuple[str, str]) -> None:
     scheme, _, rest = spelling[0].rpartition("://")
-    feed = parse(f"{scheme or 'https'}://{user}@{rest}", {})
+    feed = feed_of(f"{scheme or 'https'}://{user}@{rest}", {})
     assert "q7q" not in repr(feed)
     assert feed is None or feed.url == spelling[1]
     assert feed is not None or not user.isprintable()
@@ -303,10 +306,10 @@ def test_no_user_part_survives(user: str, spelling: tuple[str, str]) -> None:
 @given(SERVICES, ENVIRONS)
 @settings(deadline=None, max_examples=300)
 def test_a_canonical_url_means_the_same_feed(service: str, environ: dict[str, str]) -> None:
-    feed = parse(service, environ)
+    feed = feed_of(service, environ)
     if feed is not None and feed.url:
-        assert parse(feed.url, environ) == feed
-        index = parse(feed.index_url, environ)
+        assert feed_of(feed.url, environ) == feed
+        index = feed_of(feed.index_url, environ)
         assert index == feed._replace(kind="index", url=feed.index_url)
 
 
@@ -319,19 +322,21 @@ def test_names_survive_the_way_through_a_url(names: list[str]) -> None:
 
     names = [name for name in names if name not in (".", "..") and name.lower() != "_packaging"]
     path = "/".join(quote(name, safe="") for name in names[1:])
-    feed = parse(f"https://pkgs.dev.azure.com/{path}/_packaging/{quote((names or ['f'])[0], safe='')}/pypi/simple/", {})
+    feed = feed_of(
+        f"https://pkgs.dev.azure.com/{path}/_packaging/{quote((names or ['f'])[0], safe='')}/pypi/simple/", {}
+    )
     if 2 <= len(names) <= 3:
         assert feed is not None
         assert (feed.name, feed.organisation) == (names[0].lower(), names[1].lower())
-        assert parse(feed.url, {}) == feed
+        assert feed_of(feed.url, {}) == feed
 
 
 FOREIGN_LOOKUP = """
 import sys, keyring
 before = set(sys.modules)
-from artifacts_keyring import feeds
+from artifacts_keyring import lookup
 for service in ("https://index.example/simple/", "python-poetry-check", "index.example:443", "https://tfs.example/c"):
-    assert feeds.parse(service, ENVIRON) is None, service
+    assert lookup.feed_of(service, ENVIRON) is None, service
 print(sorted(name for name in set(sys.modules) - before))
 """
 

@@ -6,9 +6,8 @@ import re
 
 import pytest
 
-from artifacts_keyring import feeds
-from artifacts_keyring.feeds import parse
-from tests.declaring import EXTERNAL, IDENTITY, INDEX, external
+from artifacts_keyring.lookup import feed_of
+from tests.declaring import EXTERNAL, IDENTITY, INDEX, external, refusal
 
 
 @pytest.mark.parametrize(
@@ -50,9 +49,9 @@ from tests.declaring import EXTERNAL, IDENTITY, INDEX, external
     ],
 )
 def test_hosts_of_the_users_own(variable: str, value: str, host: str, ours: bool) -> None:
-    feed = parse(f"https://{host}/tfs/Coll/_packaging/feed/pypi/simple/", {variable: value})
+    feed = feed_of(f"https://{host}/tfs/Coll/_packaging/feed/pypi/simple/", {variable: value})
     assert (feed is not None) is ours
-    assert (parse(host, {variable: value}) is not None) is ours
+    assert (feed_of(host, {variable: value}) is not None) is ours
 
 
 @pytest.mark.parametrize(
@@ -69,7 +68,7 @@ def test_hosts_of_the_users_own(variable: str, value: str, host: str, ours: bool
     ],
 )
 def test_a_server_on_premises(path: str, organisation: str | None, project: str | None) -> None:
-    feed = parse(f"https://u@server:8443/{path}/pypi/upload", {"ARTIFACTS_KEYRING_HOSTS": "server"})
+    feed = feed_of(f"https://u@server:8443/{path}/pypi/upload", {"ARTIFACTS_KEYRING_HOSTS": "server"})
     assert feed is not None
     assert tuple(feed) == ("server", 8443, organisation, project, "feed", "upload", feed.url, "https")
     assert feed.url == f"https://server:8443/{path}/pypi/upload/"
@@ -79,7 +78,7 @@ def test_a_server_on_premises(path: str, organisation: str | None, project: str 
 @pytest.mark.parametrize("host", ["[::1", "::1]", "[]", "[a]", "[::g]", "a..b", ".", "x" * 254, "tfs.example:٤٤٣"])
 def test_what_cannot_be_a_host_is_none_even_if_it_is_named(host: str) -> None:
     assert (
-        parse(
+        feed_of(
             f"https://{host}/tfs/Coll/_packaging/feed/",
             {"ARTIFACTS_KEYRING_HOSTS": f"{host} tfs.example müller.example"},
         )
@@ -89,12 +88,12 @@ def test_what_cannot_be_a_host_is_none_even_if_it_is_named(host: str) -> None:
 
 def test_the_longest_name_that_the_name_system_has_is_a_host() -> None:
     host = f"{'x' * 63}." * 3 + "x" * 61
-    assert parse(host, {"ARTIFACTS_KEYRING_HOSTS": host}) is not None
+    assert feed_of(host, {"ARTIFACTS_KEYRING_HOSTS": host}) is not None
 
 
 @pytest.mark.parametrize("above", ["tfs", "tfs/a/b/c", "a/b/c/d"])
 def test_no_feed_stands_beside_a_collection_or_below_a_project(above: str) -> None:
-    feed = parse(f"https://server/{above}/_packaging/feed/pypi/simple/", {"ARTIFACTS_KEYRING_HOSTS": "server"})
+    feed = feed_of(f"https://server/{above}/_packaging/feed/pypi/simple/", {"ARTIFACTS_KEYRING_HOSTS": "server"})
     assert feed is not None
     assert feed.kind == "host"
 
@@ -127,16 +126,16 @@ def test_plain_http(host: str, allowed: str, ours: bool) -> None:
     bare = re.sub(r":\d+$", "", host)
     environ = {"ARTIFACTS_KEYRING_HOSTS": bare, "ARTIFACTS_KEYRING_INSECURE_HOSTS": allowed}
     service = f"http://{host}/tfs/Coll/_packaging/feed/pypi/simple/"
-    feed = parse(service, environ)
+    feed = feed_of(service, environ)
     assert (feed.url if feed else None) == (service if ours else None)
-    assert (feeds.refusal(service, environ) is None) is ours
+    assert (refusal(service, environ) == "") is ours
     assert feed is None or feed.scheme == "http"
-    https = parse(service.replace("http:", "https:"), environ)
+    https = feed_of(service.replace("http:", "https:"), environ)
     assert https is not None and https.scheme == "https"
 
 
 def test_a_refusal_names_the_way_out_and_nothing_secret() -> None:
-    line = feeds.refusal("http://me:secret@tfs.example/c/_packaging/f", {"ARTIFACTS_KEYRING_HOSTS": "tfs.example"})
+    line = refusal("http://me:secret@tfs.example/c/_packaging/f", {"ARTIFACTS_KEYRING_HOSTS": "tfs.example"})
     assert line is not None
     assert "ARTIFACTS_KEYRING_INSECURE_HOSTS=tfs.example" in line
     assert "secret" not in line and "\n" not in line
@@ -144,7 +143,7 @@ def test_a_refusal_names_the_way_out_and_nothing_secret() -> None:
 
 @pytest.mark.parametrize("service", ["https://index.example/", "http://index.example/", INDEX, "x", ""])
 def test_nothing_else_is_refused_aloud(service: str) -> None:
-    assert feeds.refusal(service, {}) is None
+    assert refusal(service, {}) == ""
 
 
 @pytest.mark.parametrize(
@@ -163,28 +162,28 @@ def test_nothing_else_is_refused_aloud(service: str) -> None:
     ],
 )
 def test_a_declared_endpoint_makes_its_host_ours(endpoint: str, service: str, ours: bool) -> None:
-    assert (parse(service, external(endpoint)) is not None) is ours
+    assert (feed_of(service, external(endpoint)) is not None) is ours
     listed = {"VSS_NUGET_URI_PREFIXES": endpoint, "VSS_NUGET_ACCESSTOKEN": "t"}
-    assert (parse(service, listed) is not None) is ours
+    assert (feed_of(service, listed) is not None) is ours
 
 
 def test_a_declared_prefix_makes_its_host_ours_even_without_its_token() -> None:
     """Else its users would never hear that the token is missing."""
     environ = {"VSS_NUGET_URI_PREFIXES": "https://a.example/;https://tfs.example/tfs/"}
     service = "https://tfs.example/tfs/C/_packaging/f/pypi/simple/"
-    assert parse(service, environ) is not None
-    assert parse(service, {**environ, "VSS_NUGET_ACCESSTOKEN": "t"}) is not None
+    assert feed_of(service, environ) is not None
+    assert feed_of(service, {**environ, "VSS_NUGET_ACCESSTOKEN": "t"}) is not None
 
 
 @pytest.mark.parametrize("variable", [EXTERNAL, IDENTITY])
 def test_a_host_in_a_variable_that_cannot_be_read_is_ours_so_that_its_user_hears_of_it(variable: str) -> None:
     broken = {variable: '{"endpointCredentials": [{"endpoint": "https://tfs.example/tfs/C/_packaging/f"'}
-    assert parse("https://tfs.example/tfs/C/_packaging/f/pypi/simple/", broken) is not None
-    assert parse("https://example/tfs/C/_packaging/f/pypi/simple/", broken) is None
-    assert parse("https://tfs.example:8443/tfs/C/_packaging/f/pypi/simple/", broken) is None
+    assert feed_of("https://tfs.example/tfs/C/_packaging/f/pypi/simple/", broken) is not None
+    assert feed_of("https://example/tfs/C/_packaging/f/pypi/simple/", broken) is None
+    assert feed_of("https://tfs.example:8443/tfs/C/_packaging/f/pypi/simple/", broken) is None
 
 
 @pytest.mark.parametrize("variable", [EXTERNAL, IDENTITY])
 def test_a_host_beside_what_can_be_read_is_not_ours(variable: str) -> None:
     readable = {variable: '{"endpointCredentials": [], "more": "https://tfs.example/"}'}
-    assert parse("https://tfs.example/tfs/C/_packaging/f/pypi/simple/", readable) is None
+    assert feed_of("https://tfs.example/tfs/C/_packaging/f/pypi/simple/", readable) is None

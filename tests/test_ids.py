@@ -8,7 +8,8 @@ import pytest
 
 from artifacts_keyring import declared
 from artifacts_keyring.credential import Credential
-from artifacts_keyring.feeds import parse
+from artifacts_keyring.lookup import feed_of
+from tests import declaring
 from tests.declaring import (
     CLIENT,
     EXTERNAL,
@@ -52,8 +53,8 @@ TFS = "https://tfs.example/Coll/"  # where a collection stands alone
 
 
 def find(service: str, environ: dict[str, str]) -> Credential | None:
-    feed = parse(service, environ)
-    return None if feed is None else declared.find(feed, environ, pytest.fail)
+    feed = feed_of(service, environ)
+    return None if feed is None else declaring.look(feed, environ, pytest.fail)
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -169,10 +170,10 @@ def test_what_is_not_meant(endpoint: str, service: str) -> None:
     environ = {"ARTIFACTS_KEYRING_HOSTS": "tfs.example tfs.example.evil"}
     for allowed in ("", "pkgs.dev.azure.com"):
         environ["ARTIFACTS_KEYRING_INSECURE_HOSTS"] = allowed
-        for declaring in (external(endpoint), prefixes(endpoint)):
-            assert find(service, {**environ, **declaring}) is None
-            feed = parse(service, {**environ, **declaring})
-            assert feed is None or declared.candidates(feed, {**environ, **declaring}) == []
+        for one in (external(endpoint), prefixes(endpoint)):
+            assert find(service, {**environ, **one}) is None
+            feed = feed_of(service, {**environ, **one})
+            assert feed is None or declared.candidates(feed, {**environ, **one}) == []
 
 
 ELSEWHERE = f"{HOST}org2/_packaging/feed/"
@@ -193,7 +194,7 @@ NEIGHBOUR = f"{ORGANISATION}_packaging/neighbour/"
 def test_of_two_that_disagree_none_is_handed_out_unasked(
     environ: dict[str, str], candidates: list[tuple[str, str]]
 ) -> None:
-    feed = parse(LINK, environ)
+    feed = feed_of(LINK, environ)
     assert feed is not None
     assert find(LINK, environ) is None
     assert declared.candidates(feed, environ) == candidates
@@ -221,7 +222,7 @@ def test_of_two_that_disagree_none_is_handed_out_unasked(
 def test_where_there_is_no_doubt_nobody_is_asked(
     environ: dict[str, str], service: str, expected: tuple[str, str]
 ) -> None:
-    feed = parse(service, environ)
+    feed = feed_of(service, environ)
     assert feed is not None
     assert find(service, environ) == expected
     assert declared.candidates(feed, environ) == []
@@ -237,7 +238,7 @@ def test_a_bare_host_of_two_organisations_is_no_answer(environ: dict[str, str]) 
 
 def test_an_identity_is_meant_by_an_id_too() -> None:
     environ = {IDENTITY: listing({"endpoint": f"{ORGANISATION}proj/_packaging/feed/", "clientId": CLIENT})}
-    feed = parse(LINK, environ)
+    feed = feed_of(LINK, environ)
     assert feed is not None
     (only,) = json.loads(declared.for_provider(feed, environ)[IDENTITY])["endpointCredentials"]
     assert only == {"endpoint": feed.index_url, "clientId": CLIENT}

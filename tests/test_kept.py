@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from artifacts_keyring.cli import installation, logout
 from artifacts_keyring.provider import caches
 from tests import test_cli
 from tests.conftest import ROOT
@@ -26,8 +27,8 @@ NEW, OLD = (
 OTHER = 65534
 
 
-def cleared(environ: dict[str, str], platform: str = "linux", *, dry_run: bool = False) -> list[caches.Outcome]:
-    return list(caches.clear(environ, dry_run=dry_run, platform=platform))
+def cleared(environ: dict[str, str], platform: str = "linux", *, dry_run: bool = False) -> list[logout.Outcome]:
+    return list(logout.clear(environ, dry_run=dry_run, platform=platform))
 
 
 def filled(paths: Iterable[Path]) -> None:
@@ -169,12 +170,10 @@ def test_a_cache_of_somebody_else_is_named(desk: Desk, place: str, mode: int, ke
     assert [check["ok"] for check in look_up if check["name"] == "look-up"] == [answered], look_up
 
 
-def test_the_states_of_the_caches(desk: Desk) -> None:
-    assert [state.exists for state in caches.states(desk.environ)] == [False, False]
+def test_the_caches_as_doctor_shows_them(desk: Desk) -> None:
+    assert [check.ok for check in installation.stores(desk.environ, needed=True)] == [None, None]
     desk.run("login", desk.feed.url)
-    sessions, sign_ins = caches.states(desk.environ)
-    for state in (sessions, sign_ins):
-        assert state.exists and state.readable and state.writable and state.obstacle is None
-        assert bool(state.owner) is (os.name == "posix") and state.age is not None and state.age < 600
+    for check in installation.stores(desk.environ, needed=True):
+        assert check.ok and check.detail.endswith("written 0.0 hours ago"), check
     more = {**desk.environ, "ARTIFACTS_CREDENTIALPROVIDER_MSAL_FILECACHE_ENABLED": "false"}
-    assert [state.cache.kind for state in caches.states(more)] == [caches.SESSIONS]
+    assert [check.name for check in installation.stores(more, needed=True)] == [f"cache of {caches.SESSIONS}"]

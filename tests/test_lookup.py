@@ -15,7 +15,7 @@ from typing import Callable, Optional
 
 import pytest
 
-from artifacts_keyring import feeds, lookup, memory, session
+from artifacts_keyring import lookup, memory, session
 from artifacts_keyring.credential import Credential
 from artifacts_keyring.provider import caches, login_lock
 from tests import standin
@@ -578,7 +578,7 @@ def test_a_login_goes_on_where_no_lock_file_can_be_made(place: Place, feed: Feed
 
 
 def test_what_was_found_over_https_is_not_handed_out_for_http(place: Place, feed: Feed) -> None:
-    secure = feeds.parse(feed.url, place.environ)
+    secure = lookup.feed_of(feed.url, place.environ)
     assert secure is not None
     lookup.MEMORY.found(lookup._organisation(secure), Credential("me", "secret"))
     assert place.look_up("https://pkgs.dev.azure.com") == Credential("me", "secret")

@@ -10,7 +10,7 @@ from typing import Callable
 
 import pytest
 
-from artifacts_keyring import feeds, lookup
+from artifacts_keyring import lookup
 from tests import clients, standin
 from tests.azure import AzureWorld, Feed, empty_home
 from tests.clients import CLIENTS
@@ -97,7 +97,8 @@ def never_prompted(world: AzureWorld) -> bool:
     ],
 )
 def test_the_page_that_a_service_names(service: str, page: str) -> None:
-    assert feeds.page(service) == (page and f"https://pkgs.dev.azure.com{page}")
+    feed = lookup.feed_of(service, {})
+    assert (feed.page if feed is not None else "") == (page and f"https://pkgs.dev.azure.com{page}")
 
 
 # Signed in

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 from credprovider import errors, targets
 
+from artifacts_keyring.cli.installation import VARIABLES, Variable
 from artifacts_keyring.provider import layout
-from artifacts_keyring.variables import VARIABLES, Variable
 from tests import readme
 from tests.conftest import ROOT
 

@@ -41,7 +41,7 @@ def environ(world: AzureWorld, payload_tree: Callable[[str], Path], tmp_path: Pa
 
 def upload(feed: Feed, environ: dict[str, str], interactive: bool) -> tuple[str, str]:
     """The credential that an upload gets."""
-    parsed = feeds.parse(feed.upload_url, environ)
+    parsed = lookup.feed_of(feed.upload_url, environ)
     assert parsed is not None
     credential = ask(parsed, environ, interactive)
     assert credential is not None
@@ -63,12 +63,12 @@ def upload(feed: Feed, environ: dict[str, str], interactive: bool) -> tuple[str,
     ],
 )
 def test_the_organisations_own_feed_of_that_name(url: str, expected: Optional[str]) -> None:
-    feed = feeds.parse(url, {"ARTIFACTS_KEYRING_HOSTS": "devops.example.test"})
+    feed = lookup.feed_of(url, {"ARTIFACTS_KEYRING_HOSTS": "devops.example.test"})
     assert feed is not None
     found = feeds.of_organisation(feed)
     assert (found.index_url if found else None) == expected
     if found is not None:
-        assert found == feeds.parse(found.index_url, {})  # as if somebody had configured it
+        assert found == lookup.feed_of(found.index_url, {})  # as if somebody had configured it
 
 
 def test_an_upload_to_a_public_feed_signs_in(world: AzureWorld, public: Feed, environ: dict[str, str]) -> None:

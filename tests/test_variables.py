@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from artifacts_keyring import feeds, session, variables
+from artifacts_keyring import lookup, session, variables
+from artifacts_keyring.cli import installation
 from artifacts_keyring.credential import Credential
 from artifacts_keyring.variables import Environment
 
@@ -39,11 +40,11 @@ def test_a_list_takes_every_separator() -> None:
 
 def test_every_constant_has_its_row_and_every_row_its_meaning() -> None:
     constants = {value for name, value in vars(variables).items() if name.isupper() and isinstance(value, str)}
-    names = [row.name for row in variables.VARIABLES]
+    names = [row.name for row in installation.VARIABLES]
     assert constants == set(names)
     assert len(names) == len(set(names))
-    assert all(row.name.startswith("ARTIFACTS_KEYRING_") and row.meaning for row in variables.VARIABLES)
-    assert not any("\n" in row.meaning for row in variables.VARIABLES)
+    assert all(row.name.startswith("ARTIFACTS_KEYRING_") and row.meaning for row in installation.VARIABLES)
+    assert not any("\n" in row.meaning for row in installation.VARIABLES)
 
 
 def test_a_credential_shows_no_password() -> None:
@@ -67,7 +68,7 @@ def test_a_look_up_on_windows_finds_what_is_spelt_in_mixed_case(monkeypatch: pyt
     seen: list[Mapping[str, str]] = []
     monkeypatch.setattr(session, "Environment", functools.partial(Environment, platform="win32"))
     monkeypatch.setattr(session, "_ask", lambda session, _interactive: seen.append(session.environ))
-    feed = feeds.parse("https://pkgs.dev.azure.com/o/_packaging/f/pypi/simple/", {})
+    feed = lookup.feed_of("https://pkgs.dev.azure.com/o/_packaging/f/pypi/simple/", {})
     assert feed is not None
     session.ask(feed, {"PROGRAMFILES": "p"}, False)
     assert seen[0]["ProgramFiles"] == "p"

@@ -24,7 +24,7 @@ from credprovider.lockfile import Tree
 from credprovider.payload import archive as unpacker
 from credprovider.payload import tree as trees
 
-from artifacts_keyring import declared, feeds, value_checks
+from artifacts_keyring import declared, lookup, value_checks
 from artifacts_keyring.feeds import Feed
 from artifacts_keyring.provider import diagnostics, provider
 from artifacts_keyring.provider.output_filter import LEVELS, LevelFilter
@@ -40,7 +40,7 @@ from artifacts_keyring.variables import (
     in_force,
     value,
 )
-from tests import archives
+from tests import archives, declaring
 from tests.archives import Item, Made
 
 # Seeds write control characters as Unicode's pictures of them: an input has one line for each variable.
@@ -191,18 +191,18 @@ def service(data: bytes) -> None:
     The first line of *data* is the service, each further line NAME=value.
     """
     text, environ = _asked(data)
-    line = feeds.refusal(text, environ)
-    assert line is None or (_is_line(line) and SECRET not in line.replace(urlsplit_host(text), ""))
-    feed = feeds.parse(text, environ)
+    line = declaring.refusal(text, environ)
+    assert not line or (_is_line(line) and SECRET not in line.replace(urlsplit_host(text), ""))
+    feed = lookup.feed_of(text, environ)
     if feed is None:
         return
-    assert line is None
+    assert not line
     assert _VENDORS.fullmatch(feed.host) or _is_users(feed, environ), feed
     assert feed.scheme == "https" or _may_be_plain(feed.host, environ), feed
     assert _same_host(text, feed.host)
     if feed.url:
-        assert feeds.parse(feed.url, environ) == feed
-        assert feeds.parse(feed.index_url, environ) == feed._replace(kind="index", url=feed.index_url)
+        assert lookup.feed_of(feed.url, environ) == feed
+        assert lookup.feed_of(feed.index_url, environ) == feed._replace(kind="index", url=feed.index_url)
         canonical = urlsplit(feed.url)
         assert canonical.username is None and canonical.password is None and canonical.hostname
         assert f"[{canonical.hostname}]" == feed.host if "[" in feed.host else canonical.hostname == feed.host
@@ -259,12 +259,12 @@ def declaration(data: bytes) -> None:
     *data* is as in `service`.
     """
     text, environ = _asked(data)
-    feed = feeds.parse(text, environ)
+    feed = lookup.feed_of(text, environ)
     lines: list[str] = []
     declared.hosts(environ)
     if feed is None:
         return
-    found = declared.find(feed, environ, lines.append)
+    found = declaring.look(feed, environ, lines.append)
     for line in lines:
         assert _is_line(line) and SECRET not in line, line
     if found is not None:
