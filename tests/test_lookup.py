@@ -144,7 +144,7 @@ def test_nothing_cached_and_nobody_to_ask_is_one_line(
     assert place.look_up(feed.url) is None
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f"artifacts-keyring: {feed.url} needs a sign-in, and nobody would see a prompt here: ")
+    assert err.startswith(f"artifacts-keyring: {feed.url} needs a sign-in, and no prompt can be shown here: ")
     assert f"python -m artifacts_keyring login {feed.url}" in err
     assert len(err.splitlines()) == 1
 
@@ -204,7 +204,7 @@ def test_what_entra_said_to_the_last_way_counts(place: Place, feed: Feed, real: 
     place.world.identity.description = "AADSTS700082: The refresh token has expired."
     place.world.identity.pending = 1000
     place.environ["ARTIFACTS_CREDENTIALPROVIDER_DEVICEFLOWTIMEOUTSECONDS"] = "2"
-    with pytest.raises(lookup.LookupFailed, match="failed: nobody completed the sign-in in time; try"):
+    with pytest.raises(lookup.LookupFailed, match="failed: the sign-in was not completed in time; try"):
         lookup.find(feed.url, place.environ, interactive=True)
 
 
@@ -235,7 +235,7 @@ def test_an_organisation_that_is_not_there_is_no_question_of_access(place: Place
 def test_nobody_completes_the_login_in_time(place: Place, feed: Feed) -> None:
     place.world.identity.pending = 1000
     place.environ["ARTIFACTS_CREDENTIALPROVIDER_DEVICEFLOWTIMEOUTSECONDS"] = "1"
-    with pytest.raises(lookup.LookupFailed, match="nobody completed the sign-in in time"):
+    with pytest.raises(lookup.LookupFailed, match="the sign-in was not completed in time"):
         lookup.find(feed.url, place.environ, interactive=True)
 
 

@@ -553,13 +553,13 @@ def test_the_users_verbosity_is_honoured_but_hides_no_prompt(wanted: str, intera
 @pytest.mark.parametrize(
     ("stderr", "reason"),
     [
-        ("[Warning] [CredentialProvider]A task was canceled.\n", "nobody completed the sign-in in time"),
+        ("[Warning] [CredentialProvider]A task was canceled.\n", "the sign-in was not completed in time"),
         (
             "[Verbose] [CredentialProvider]Response: Unauthorized\n",
             f"{diagnostics.NO_ACCESS} (no session token: Azure DevOps said Unauthorized)",
         ),
         ("[Verbose] [CredentialProvider]Response: NotFound\n", "no session token: Azure DevOps said NotFound"),
-        ("[Warning] [CredentialProvider]The operation was canceled.\n", "nobody completed the sign-in in time"),
+        ("[Warning] [CredentialProvider]The operation was canceled.\n", "the sign-in was not completed in time"),
         (
             "Attempting to acquire bearer token using provider 'MSAL Silent'\n\tErrorCode: invalid_grant\n"
             "Microsoft.Identity.Client.MsalUiRequiredException: AADSTS700082: The refresh token has expired\n"
