@@ -61,9 +61,7 @@ def test_login_doctor_logout_doctor(desk: Desk) -> None:
 
     login = desk.run("login", url)
     assert "devicelogin" in login.stderr and f"logged in to {url}" in login.stdout
-    assert (
-        "; the provider keeps the token; a token from a sign-in holds 90 days, with the scopes pack" in login.stdout
-    )
+    assert "; the provider keeps the token; a token from a sign-in holds 90 days, with the scopes pack" in login.stdout
     assert len(desk.caches) == 2
 
     second = desk.run("doctor", url, "--json")

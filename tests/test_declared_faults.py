@@ -434,9 +434,7 @@ def test_a_login_with_a_refused_token_names_its_variable(desk: Desk, environ: di
 @pytest.mark.provider
 def test_a_login_with_a_good_token_says_that_there_is_nothing_to_sign_in(desk: Desk) -> None:
     environ = {**prefixes(ORGANISATION), TOKEN: desk.world.token("org")}
-    assert (
-        desk.asked("login", 0, **environ) == f"{TOKEN} declares the credential for {INDEX}: there is nothing to sign in"
-    )
+    assert desk.asked("login", 0, **environ) == f"{TOKEN} gives the credential for {INDEX}: there is nothing to sign in"
 
 
 def identity(desk: Desk) -> dict[str, str]:

@@ -40,6 +40,7 @@ UNTOLD = {
     "ARTIFACTS_CREDENTIALPROVIDER_": "a prefix",
     "VSS_NUGET_": "a prefix",
     "NUGET_CREDENTIALPROVIDER_": "a prefix",
+    "POETRY_CONFIG_DIR": "poetry's own; doctor looks there for its passwords",
     "O_NOFOLLOW": "a flag of the kernel",
     "ARCHIVE_VARIABLE": "a name in __all__",
     "CACHE_VARIABLE": "a name in __all__",
