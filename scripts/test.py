@@ -6,15 +6,20 @@ Options alone, such as ``--no-skips`` (a skip is an error), are options for all 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import environment
+
+if TYPE_CHECKING:
+    from credprovider.verify import windows
 
 # All of them take twice as long in one process. Each file stays in one, and with it the wheels that its tests share;
 # every process makes its own, so that many would only be in each other's way.
@@ -44,13 +49,26 @@ def main() -> int:
 def on_windows(arguments: list[str]) -> int:
     """pytest's exit code on a Windows Python, whose pip installs from what was downloaded here."""
     from credprovider import lockfile
-    from credprovider.build import reproducible
-    from credprovider.fetch import cache, sources
-    from credprovider.verify import windows
+    from credprovider.fetch import sources
 
     lock = lockfile.load(environment.ROOT / lockfile.LOCK_NAME)
     for target in lock.targets.values():
         sources.obtain(lock, target, sources.Settings.from_environ(os.environ), print)
+    for _attempt in range(2):
+        code = _once_on_windows(arguments)
+        if code is not None:
+            return code
+        # "Assertion `sock->obj.ops == &sock_ops' failed", of wine 8 in one run of some thirty: not for us to fix.
+        print("test.py: wineserver ended, and Windows with it, before the tests did", file=sys.stderr, flush=True)
+    return 1
+
+
+def _once_on_windows(arguments: list[str]) -> int | None:
+    """pytest's exit code; None if wineserver ended before it."""
+    from credprovider.build import reproducible
+    from credprovider.fetch import cache
+    from credprovider.verify import windows
+
     with tempfile.TemporaryDirectory(prefix="windows-") as name, windows.machine(Path(name), print) as system:
         # Without git, which is not there; and nothing is written into the tree from there.
         tree = reproducible.copy_tree(environment.ROOT, Path(name, "tree"))
@@ -72,13 +90,23 @@ def on_windows(arguments: list[str]) -> int:
             reader = threading.Thread(target=_show, args=(process.stdout,))
             reader.start()
             try:
-                return process.wait(WINDOWS_SECONDS)
-            except subprocess.TimeoutExpired:
-                print(f"test.py: the tests on Windows were ended after {WINDOWS_SECONDS:.0f} s", file=sys.stderr)
-                return 1
+                return _wait(process, system)
             finally:
                 system.stop()  # nothing there hears of an interrupt
                 reader.join()
+
+
+def _wait(process: subprocess.Popen[bytes], system: windows.Windows) -> int | None:
+    until = time.monotonic() + WINDOWS_SECONDS
+    while time.monotonic() < until:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = process.wait(5)
+            # A program that loses its wineserver may end with any code; a wineserver outlives its last program.
+            return code if system.alive() else None
+        if not system.alive():
+            return None
+    print(f"test.py: the tests on Windows were ended after {WINDOWS_SECONDS:.0f} s", file=sys.stderr)
+    return 1
 
 
 def _show(output: IO[bytes]) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from credprovider.verify import windows
+from credprovider.verify.emulators import Lacking
 
 from tests.conftest import ACCEPTED_SKIPS, ROOT
 
@@ -61,3 +64,24 @@ def test_a_skip_is_an_error_in_ci_unless_it_is_accepted(tmp_path: Path, options:
     assert ("no such tool here; tests/conftest.py accepts no such skip" in done.stdout) == bool(failed)
     assert ("could not import 'no_such_module'" in done.stdout) and "1 xfailed" in done.stdout
     assert (f"test_accepted: {ACCEPTED_SKIPS[0]}" in done.stdout) == bool(failed)
+
+
+@pytest.mark.posix
+def test_windows_tests_whose_wineserver_ended_are_told_from_failed_ones(tmp_path: Path) -> None:
+    wait = runpy.run_path(str(ROOT / "scripts" / "test.py"))["_wait"]
+    try:
+        with windows.machine(tmp_path, print) as system:
+            for end, code in (("sys.exit(5)", 5), ("time.sleep(600)", None)):
+                words = ["python.exe", "-uc", f"import sys, time; print('begun'); {end}"]
+                with system.start(words, {}, tmp_path) as process:
+                    assert process.stdout is not None
+                    assert process.stdout.readline().strip() == b"begun"
+                    assert system.alive()
+                    if code is None:
+                        system._server("-k9")
+                    assert wait(process, system) == code
+                    system.stop()
+                    process.wait(60)
+                    assert not system.alive()
+    except Lacking as error:
+        pytest.skip(f"a Windows Python needs {error}")

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -140,9 +141,21 @@ class Windows(NamedTuple):
             raise BrokenTool(f"{words[0]} under wine ended with {process.returncode}: {last[-1]}")
         return out.decode(errors="replace")
 
+    def alive(self) -> bool:
+        """Whether its wineserver runs, as it does while any program does; wine 8's has been seen to abort."""
+        return self._server("-k0") == 0
+
     def stop(self) -> None:
-        """End everything that runs in it; wineserver is told by its prefix, never by its name."""
-        subprocess.run([str(_SERVER), "-k", "-w"], env=self.environ({}), check=False, timeout=60)
+        """End everything that runs in it, also what a wineserver that aborted has left behind."""
+        self._server("-k", "-w")
+        mark = f"WINEPREFIX={self.prefix}".encode()
+        for environ in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):  # ended meanwhile, or somebody else's
+                if mark in environ.read_bytes().split(b"\0"):
+                    os.kill(int(environ.parent.name), signal.SIGKILL)
+
+    def _server(self, *words: str) -> int:
+        return subprocess.run([str(_SERVER), *words], env=self.environ({}), check=False, timeout=60).returncode
 
 
 def path(name: Path) -> str:
