@@ -22,24 +22,33 @@ def main() -> int:
 
     options = _options(matrix.KINDS)
     try:
-        return matrix.run(
-            matrix.Request(
-                root=environment.ROOT,
-                what=tuple(options.what) or matrix.RELEASE,
-                into=options.outdir,
-                jobs=options.jobs,
-                smallest=options.smallest,
-            ),
-            check_reproducible=options.check_reproducible,
-            pythons=options.python,
-            say=lambda line: print(line, flush=True),
-        )
+        return _build(options)
     except BuildError as error:
         print(f"build.py: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("build.py: interrupted; the output folder is as it was", file=sys.stderr)
         return 130
+
+
+def _build(options: argparse.Namespace) -> int:
+    from credprovider.build import matrix, reproducible
+
+    request = matrix.Request(
+        root=environment.ROOT,
+        what=tuple(options.what) or matrix.RELEASE,
+        into=options.outdir,
+        jobs=options.jobs,
+        smallest=options.smallest,
+    )
+    built = matrix.build(request, _say)
+    for line in matrix.table(built):
+        _say(line)
+    return reproducible.check(request, built, options.python, _say) if options.check_reproducible else 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _options(kinds: tuple[str, ...]) -> argparse.Namespace:

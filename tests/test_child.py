@@ -113,8 +113,8 @@ def test_a_provider_of_a_client_on_a_console_has_its_window_and_code_page(tmp_pa
     import pty
     import termios
 
+    from credprovider.errors import Lacking
     from credprovider.verify import windows as wine
-    from credprovider.verify.emulators import Lacking
 
     screen, keyboard = pty.openpty()
     try:

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from credprovider.errors import Lacking
 from credprovider.verify import windows
-from credprovider.verify.emulators import Lacking
 
 from tests.conftest import ACCEPTED_SKIPS, ROOT
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+from credprovider import errors
 from credprovider.verify import emulators, windows
 from credprovider.verify.dist import BIN
 
@@ -75,10 +76,10 @@ def test_a_tool_that_is_missing_is_named_and_one_that_fails_is_a_failure(
 
 def test_a_python_without_dlls_for_windows_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows, "VERSION", "3.99")
-    with pytest.raises(emulators.Lacking, match=r"panda3d==\S+ for Python 3\.99 on Windows"):
+    with pytest.raises(errors.Lacking, match=r"panda3d==\S+ for Python 3\.99 on Windows"):
         windows._dlls(tmp_path / "tools", windows.BITS_64)
     monkeypatch.setattr(windows, "_DLLS", "no valid requirement")
-    with pytest.raises(emulators.BrokenTool, match="ended with 1"):
+    with pytest.raises(errors.BrokenTool, match="ended with 1"):
         windows._dlls(tmp_path / "tools", windows.BITS_64)
 
 

@@ -101,3 +101,11 @@ class StepError(BuildError):
     """A command that a release has to pass did not."""
 
     exit_code = 25
+
+
+class Lacking(Exception):
+    """This machine lacks a tool that starts a provider of another platform; the text names it."""
+
+
+class BrokenTool(Exception):
+    """Such a tool is there, but failed; the text says how."""

@@ -56,18 +56,6 @@ class Built:
     seconds: float
 
 
-def run(request: Request, *, check_reproducible: bool, pythons: Sequence[str], say: Say) -> int:
-    """Build, print the table, and on request build again elsewhere and compare. Raises BuildError."""
-    from credprovider.build import reproducible
-
-    built = build(request, say)
-    for line in table(built):
-        say(line)
-    if check_reproducible:
-        return reproducible.check(request, built, pythons, say)
-    return 0
-
-
 def build(request: Request, say: Say) -> list[Built]:
     """Build everything of `request`; all of it or nothing is in the output folder afterwards."""
     if os.name == "nt":

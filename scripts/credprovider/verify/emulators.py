@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from artifacts_keyring.provider.layout import PROGRAM
+from credprovider.errors import BrokenTool, Lacking
 
 # No emulator of these exists in a package this project could use.
 UNRUNNABLE = ("osx-x64", "osx-arm64", "win-arm64")
@@ -32,14 +33,6 @@ _STARTER = (
     "import subprocess, sys; done = subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, capture_output=True); "
     "sys.stdout.buffer.write(done.stdout); sys.stderr.buffer.write(done.stderr); sys.exit(done.returncode)"
 )
-
-
-class Lacking(Exception):
-    """This machine lacks a tool; the text names it."""
-
-
-class BrokenTool(Exception):
-    """A tool is there, but failed; the text says how."""
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,11 @@ from pathlib import Path, PurePosixPath
 from typing import Callable, NamedTuple
 
 from artifacts_keyring.provider.layout import PROGRAM
+from credprovider.errors import BrokenTool, Lacking
 from credprovider.hook import BIN, RECORD
 from credprovider.verify import binaries, emulators
 from credprovider.verify.dist import UnreadableError
-from credprovider.verify.emulators import BrokenTool, Lacking, Runner
+from credprovider.verify.emulators import Runner
 
 # The slowest is linux-arm64 under qemu: 10 s; a loaded CI machine takes several times that.
 PATIENCE_SECONDS = 180

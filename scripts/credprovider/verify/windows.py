@@ -24,7 +24,7 @@ from typing import Callable, NamedTuple
 
 import lief
 
-from credprovider.verify.emulators import BrokenTool, Lacking
+from credprovider.errors import BrokenTool, Lacking
 
 if sys.version_info >= (3, 11):
     import tomllib
