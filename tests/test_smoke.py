@@ -10,7 +10,7 @@ from typing import Callable
 
 import pytest
 from credprovider import errors
-from credprovider.verify import emulators, windows
+from credprovider.verify import windows
 from credprovider.verify.dist import BIN
 
 from tests import rewriting
