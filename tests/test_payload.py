@@ -340,7 +340,7 @@ def test_a_name_that_is_no_text_is_counted_as_its_bytes(tmp_path: Path) -> None:
 
 
 def test_nothing_but_the_standard_library_is_needed() -> None:
-    scripts = Path(tree.__file__).resolve().parent.parent
+    scripts = Path(tree.__file__).resolve().parents[2]
     code = f"import sys; sys.path[:0] = [{str(scripts)!r}, {str(scripts.parent)!r}]; import credprovider.payload.tree"
     if sys.version_info < (3, 11):
         code = f"import sys, types; sys.modules['tomli'] = types.ModuleType('tomli'); {code}"
