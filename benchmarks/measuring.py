@@ -29,7 +29,7 @@ from benchmarks.results import (
     LookUp,
 )
 from benchmarks.stage import CASES, USER, Case, Stage
-from tests.azure import launcher
+from tests.fakes.azure import launcher
 
 _WATCHED = Path(__file__).with_name("watched.py")
 _DEADLINE = 120.0  # seconds for one process

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Optional
 
 from benchmarks.results import CACHED, COMMAND, DECLARED, EXPIRED, FOREIGN, LARGE, SMALL, BenchmarkError
-from tests.azure import AzureWorld
-from tests.azure.server import Handler
+from tests.fakes.azure import AzureWorld
+from tests.fakes.azure.server import Handler
 
 USER = "VssSessionToken"
 _STALE = "a-token-that-has-expired"

@@ -47,7 +47,7 @@ WORKFLOW_CHECKS = (
     Check("check-jsonschema", lambda _root: ["--builtin-schema", "vendor.dependabot", str(DEPENDABOT)]),
     Check("zizmor", lambda _root: ["--offline", "--no-progress", "--persona=auditor", ".github"]),
     # The fork of actionlint whose package carries the program: actionlint's own has to download it.
-    # Shell scripts are not for it: there are none in a workflow (tests/test_workflows.py).
+    # Shell scripts are not for it: there are none in a workflow (tests/integration/test_workflows.py).
     Check("jactionlint", lambda root: ["--shellcheck=", *_workflows(root), str(DEPENDABOT)]),
 )
 

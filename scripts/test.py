@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # All of them take twice as long in one process. Each file stays in one, and with it the wheels that its tests share;
 # every process makes its own, so that many would only be in each other's way.
 ALL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
-
+SOME = ("--hypothesis-profile=quick",)  # the inner loop: a tenth of the examples
 
 # Otherwise Windows reads and writes the code page of its user.
 UTF8 = {"PYTHONUTF8": "1"} if os.name == "nt" else {}
@@ -37,7 +37,7 @@ def main() -> int:
     environment.ensure("pytest", "xdist", "hypothesis", "trustme", "lief", "mypy", "uv")
     windows = sys.argv[1:2] == ["--windows"]
     given = sys.argv[2:] if windows else sys.argv[1:]
-    arguments = [*ALL, *given] if all(word.startswith("-") for word in given) else given
+    arguments = [*(ALL if all(word.startswith("-") for word in given) else SOME), *given]
     if windows:
         return on_windows(arguments)
     if "--help" in given:

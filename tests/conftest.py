@@ -15,15 +15,17 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Callable, Optional, TypeVar
 
+import hypothesis
 import pytest
 from credprovider import lockfile, targets
 from credprovider.fetch import sources
 from credprovider.lockfile import Pin
 from credprovider.payload import tree
 
-from tests import interpreters
+from tests.fakes import interpreters
 
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
+hypothesis.settings.register_profile("quick", max_examples=10)  # where 100 is hypothesis' own
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = targets.resolve({}).target.key  # what a build without a word of the user is for
 # pip trusts what the machine trusts, and so must uv where it installs from the same index.
@@ -41,6 +43,11 @@ for _number, _action in ((signal.SIGINT, signal.default_int_handler), (signal.SI
     signal.signal(_number, _action)
 if sys.platform != "win32":
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def examples(all_of_them: int) -> int:
+    """How many examples a property test gets: all of them, or a tenth under ``--hypothesis-profile=quick``."""
+    return all_of_them * hypothesis.settings().max_examples // 100
 
 
 def pytest_ignore_collect(collection_path: Path) -> Optional[bool]:

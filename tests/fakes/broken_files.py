@@ -10,9 +10,9 @@ import lief
 from credprovider.verify import dist, report
 from credprovider.verify.dist import Reference
 
-from tests import rewriting
 from tests.conftest import ROOT
-from tests.rewriting import Case
+from tests.fakes import rewritten_files
+from tests.fakes.rewritten_files import Case
 
 Change = Callable[[Case, Path], Case]
 
@@ -111,7 +111,7 @@ KEY = b"-----BEGIN " + b"PRIVATE KEY-----\n" + b"M" * 64
 def replaced(name: str, change: Callable[[bytes], bytes]) -> Change:
     """The wheel with one member changed, and RECORD saying so."""
     return lambda case, into: Case(
-        rewriting.rewrite(case.path, into, {name: change(rewriting.read(case.path, name))}), case.reference
+        rewritten_files.rewrite(case.path, into, {name: change(rewritten_files.read(case.path, name))}), case.reference
     )
 
 

@@ -19,8 +19,8 @@ from typing import Optional
 
 import trustme
 
-from tests import clients, scenes, servers
-from tests.azure import AzureWorld, Feed
+from tests.fakes import clients, servers, user_machine
+from tests.fakes.azure import AzureWorld, Feed
 
 EXTERNAL = "ARTIFACTS_CREDENTIALPROVIDER_EXTERNAL_FEED_ENDPOINTS"
 PREFIXES, TOKEN = "ARTIFACTS_CREDENTIALPROVIDER_URI_PREFIXES", "ARTIFACTS_CREDENTIALPROVIDER_ACCESSTOKEN"
@@ -319,7 +319,7 @@ def _changed(desk: Desk, stack: contextlib.ExitStack) -> Broken:
 
 @breaks("provider that may not be executed")
 def _not_executable(desk: Desk, stack: contextlib.ExitStack) -> Broken:
-    path = desk.package.parent / scenes.LAUNCHER
+    path = desk.package.parent / user_machine.LAUNCHER
     path.chmod(0o644)
     stack.callback(path.chmod, 0o755)
     return {}, (f"chmod +x {path}",)

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from credprovider.verify import installing
 
-from tests.azure import AzureWorld, Feed
-from tests.azure.feeds import wheel as make_wheel
-from tests.azure.provider import BARE
+from tests.fakes.azure import AzureWorld, Feed
+from tests.fakes.azure.feeds import wheel as make_wheel
+from tests.fakes.azure.provider import BARE
 
 USER = "VssSessionToken"
 DEADLINE = 120.0  # seconds for one run of a client; a busy machine needs twenty

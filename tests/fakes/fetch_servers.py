@@ -16,8 +16,8 @@ from credprovider.fetch.http import Access, Web
 from credprovider.fetch.sources import Archive, Settings
 from credprovider.lockfile import Asset, IndexFile, Pin, PinnedTarget, Tree
 
-from tests import servers
-from tests.servers import Authority, Server, serve
+from tests.fakes import servers
+from tests.fakes.servers import Authority, Server, serve
 
 BODY = b"".join(hashlib.sha256(bytes([n % 251, n % 241])).digest() for n in range(9_375))
 DIGEST = hashlib.sha256(BODY).hexdigest()

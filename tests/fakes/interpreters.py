@@ -11,7 +11,7 @@ from typing import Optional
 import pytest
 
 if sys.platform != "win32":
-    from tests import debian
+    from tests.fakes import debian
 
 NEWEST = "newest"
 # What every machine can have that makes Debian's systems, and the running one.

@@ -27,11 +27,11 @@ from credprovider.maintain import update_pin
 from credprovider.payload.tree import LICENSE_FILES
 
 from artifacts_keyring.provider import layout
-from tests.archives import contents
-from tests.release_api import ReleasePage, release_page
-from tests.servers import Server, serve
+from tests.fakes.archives import contents
+from tests.fakes.release_page import ReleasePage, release_page
+from tests.fakes.servers import Server, serve
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = Patience(attempts=2, first_contact=1, pause=0.01, longest_pause=0.1, total=60.0)
 HOME = layout.VENDORS
 EULA = list(LICENSE_FILES)[2]

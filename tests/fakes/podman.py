@@ -1,6 +1,6 @@
 """A manylinux image without a container registry, for the real cibuildwheel.
 
-podman imports the system that tests/debian.py makes; everything lives in a folder of its own and needs no daemon.
+podman imports the system that tests/fakes/debian.py makes; everything lives in a folder of its own and needs no daemon.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests import debian
+from tests.fakes import debian
 
 BASE = "localhost/base"
 IMAGE = "localhost/manylinux"

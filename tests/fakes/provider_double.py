@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from tests.azure.provider import EXE
+from tests.fakes.azure.provider import EXE
 
 PROMPT = (
     "    To sign in, use a web browser to open the page https://microsoft.com/devicelogin and enter the code ABC123"

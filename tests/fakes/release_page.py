@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Union
 
-from tests.servers import Answer, Handler, Server, content, redirect, serve, status
+from tests.fakes.servers import Answer, Handler, Server, content, redirect, serve, status
 
 PROJECT = "microsoft/artifacts-credprovider"
 _MADE = "2026-11-20T08:00:00Z"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.azure import AzureWorld, Feed
+from tests.fakes.azure import AzureWorld, Feed
 
 DEADLINE = 300.0  # seconds for one block
 PLAIN = "/usr/bin:/bin"

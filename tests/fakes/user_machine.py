@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Callable, NamedTuple, Optional
 
 from artifacts_keyring.provider import layout
-from tests import clients
-from tests.azure import AzureWorld, Feed
-from tests.azure.provider import SESSIONS, tokens
+from tests.fakes import clients
+from tests.fakes.azure import AzureWorld, Feed
+from tests.fakes.azure.provider import SESSIONS, tokens
 
 PATIENT = 120.0  # seconds; what is waited for takes one or two, except on a machine that is very busy
 USER = "VssSessionToken"

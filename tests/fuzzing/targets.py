@@ -40,8 +40,8 @@ from artifacts_keyring.variables import (
     in_force,
     value,
 )
-from tests import archives, declaring
-from tests.archives import Item, Made
+from tests.fakes import archives, declared_environ
+from tests.fakes.archives import Item, Made
 
 # Seeds write control characters as Unicode's pictures of them: an input has one line for each variable.
 _CONTROLS = {0x2400 + code: chr(code) for code in range(32)} | {0x2421: "\x7f"}
@@ -191,7 +191,7 @@ def service(data: bytes) -> None:
     The first line of *data* is the service, each further line NAME=value.
     """
     text, environ = _asked(data)
-    line = declaring.refusal(text, environ)
+    line = declared_environ.refusal(text, environ)
     assert not line or (_is_line(line) and SECRET not in line.replace(urlsplit_host(text), ""))
     feed = lookup.feed_of(text, environ)
     if feed is None:
@@ -264,7 +264,7 @@ def declaration(data: bytes) -> None:
     declared.hosts(environ)
     if feed is None:
         return
-    found = declaring.look(feed, environ, lines.append)
+    found = declared_environ.look(feed, environ, lines.append)
     for line in lines:
         assert _is_line(line) and SECRET not in line, line
     if found is not None:

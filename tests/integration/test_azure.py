@@ -15,9 +15,9 @@ from typing import Callable, Optional
 import pytest
 import trustme
 
-from tests.azure import AzureWorld, Feed, Outcome, alone, empty_home, look_up
-from tests.azure.provider import SESSIONS as SESSION_CACHE
 from tests.conftest import NATIVE, ROOT
+from tests.fakes.azure import AzureWorld, Feed, Outcome, alone, empty_home, look_up
+from tests.fakes.azure.provider import SESSIONS as SESSION_CACHE
 
 pytestmark = [pytest.mark.provider, pytest.mark.slow]
 

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.azure import AzureWorld, Feed
-from tests.azure.feeds import JSON_TYPE, wheel
+from tests.fakes.azure import AzureWorld, Feed
+from tests.fakes.azure.feeds import JSON_TYPE, wheel
 
 
 @pytest.fixture

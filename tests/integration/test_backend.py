@@ -19,9 +19,9 @@ import artifacts_keyring
 from artifacts_keyring import feeds, lookup
 from artifacts_keyring.backend import ArtifactsKeyringBackend
 from artifacts_keyring.plugin import CredentialProvider
-from tests.azure import AzureWorld, Feed, empty_home
-from tests.azure.provider import remember
 from tests.conftest import NATIVE, ROOT
+from tests.fakes.azure import AzureWorld, Feed, empty_home
+from tests.fakes.azure.provider import remember
 
 pytestmark = pytest.mark.provider
 

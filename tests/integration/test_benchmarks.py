@@ -38,8 +38,8 @@ from benchmarks.results import (
     Results,
     Size,
 )
-from tests.azure import AzureWorld
 from tests.conftest import ROOT
+from tests.fakes.azure import AzureWorld
 
 pytestmark = pytest.mark.posix
 

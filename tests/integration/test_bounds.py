@@ -11,9 +11,9 @@ from typing import Callable
 import pytest
 from credprovider.verify import installing
 
-from tests import interpreters
-from tests.azure import AzureWorld
 from tests.conftest import ROOT
+from tests.fakes import interpreters
+from tests.fakes.azure import AzureWorld
 
 if sys.version_info >= (3, 11):
     import tomllib

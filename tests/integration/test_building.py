@@ -14,8 +14,8 @@ from typing import Callable
 import pytest
 from credprovider.build.reproducible import copy_tree
 
-from tests import interpreters
 from tests.conftest import ROOT
+from tests.fakes import interpreters
 
 pytestmark = pytest.mark.posix
 
@@ -111,3 +111,11 @@ def test_bad_input_is_one_clear_line(arguments: list[str], seen: str) -> None:
     done = build(*arguments)
     assert done.returncode == 2
     assert seen in done.stderr.splitlines()[-1] and "valid: " in done.stderr.splitlines()[-1]
+
+
+def test_the_oldest_python_resolves_with_its_standard_library_only() -> None:
+    python = interpreters.need("3.9")
+    scripts = str(ROOT / "scripts")
+    code = f"import sys; sys.path.insert(0, {scripts!r}); from credprovider import targets; targets.resolve({{}})"
+    done = subprocess.run([python, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -14,10 +14,10 @@ from credprovider import targets
 from credprovider.verify import report, sdist_rules, wheel_rules
 from credprovider.verify.dist import BIN, UnreadableError
 
-from tests import rewriting
-from tests.breaking import broken, case_of, padded, reference, refused, replaced, swapped
 from tests.conftest import ROOT, hatchling_build
-from tests.rewriting import Case
+from tests.fakes import rewritten_files
+from tests.fakes.broken_files import broken, case_of, padded, reference, refused, replaced, swapped
+from tests.fakes.rewritten_files import Case
 
 pytestmark = pytest.mark.posix
 
@@ -56,7 +56,7 @@ def test_a_damaged_file_is_unreadable(tmp_path: Path, name: str, data: bytes) ->
 
 
 def test_a_truncated_member_is_unreadable(wheel: Wheels, tmp_path: Path) -> None:
-    path = rewriting.rewrite(wheel("linux-x64"), tmp_path, {})
+    path = rewritten_files.rewrite(wheel("linux-x64"), tmp_path, {})
     with zipfile.ZipFile(path) as file:
         info = file.getinfo(f"{BIN}libcoreclr.so")
     with path.open("r+b") as raw:
@@ -80,10 +80,10 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
 def test_no_rule_falls_over_a_missing_or_senseless_file(
     wheel: Wheels, tmp_path: Path, name: str, data: Optional[bytes]
 ) -> None:
-    contents = {**dict.fromkeys(rewriting.payload_of(wheel("linux-x64"))), f"dist-info/{name}": data}
+    contents = {**dict.fromkeys(rewritten_files.payload_of(wheel("linux-x64"))), f"dist-info/{name}": data}
 
     def change(case: Case, into: Path) -> Case:
-        return case_of(rewriting.rewrite(case.path, into, contents, record=False))
+        return case_of(rewritten_files.rewrite(case.path, into, contents, record=False))
 
     assert refused(wheel("linux-x64"), change, tmp_path)
 

@@ -11,8 +11,8 @@ from credprovider import hook
 from credprovider.verify import payload_rules, sdist_rules
 from credprovider.verify.dist import BIN
 
-from tests import rewriting
-from tests.breaking import (
+from tests.fakes import rewritten_files
+from tests.fakes.broken_files import (
     TOKEN,
     Change,
     at,
@@ -25,7 +25,7 @@ from tests.breaking import (
     swapped,
     unsigned,
 )
-from tests.rewriting import Case
+from tests.fakes.rewritten_files import Case
 
 pytestmark = pytest.mark.posix
 
@@ -33,21 +33,22 @@ pytestmark = pytest.mark.posix
 def source(name: str, change: Callable[[bytes], bytes]) -> Change:
     """The sdist with one member changed."""
     return lambda case, into: Case(
-        rewriting.retar(case.path, into, {name: change(rewriting.read_sdist(case.path, name))}), case.reference
+        rewritten_files.retar(case.path, into, {name: change(rewritten_files.read_sdist(case.path, name))}),
+        case.reference,
     )
 
 
 def gone(name: str) -> Change:
-    return lambda case, into: Case(rewriting.retar(case.path, into, {name: None}), case.reference)
+    return lambda case, into: Case(rewritten_files.retar(case.path, into, {name: None}), case.reference)
 
 
 def extra(name: str, data: bytes = b"x\n") -> Change:
-    return lambda case, into: Case(rewriting.retar(case.path, into, {name: data}), case.reference)
+    return lambda case, into: Case(rewritten_files.retar(case.path, into, {name: data}), case.reference)
 
 
 def told(change: Callable[[tarfile.TarInfo], None]) -> Change:
     """The sdist with other facts about its members."""
-    return lambda case, into: Case(rewriting.retar(case.path, into, {}, change=change), case.reference)
+    return lambda case, into: Case(rewritten_files.retar(case.path, into, {}, change=change), case.reference)
 
 
 def owned(info: tarfile.TarInfo) -> None:
@@ -65,8 +66,8 @@ def linked(info: tarfile.TarInfo) -> None:
 
 def repinned(name: str, change: Callable[[bytes], bytes]) -> Change:
     """The sdist with one binary changed, as if that had been pinned."""
-    return lambda case, into: rewriting.repin_sdist(
-        case, into, {BIN + name: change(rewriting.read_sdist(case.path, BIN + name))}
+    return lambda case, into: rewritten_files.repin_sdist(
+        case, into, {BIN + name: change(rewritten_files.read_sdist(case.path, BIN + name))}
     )
 
 

@@ -13,8 +13,8 @@ from credprovider.verify import wheel_rules
 from credprovider.verify.dist import BIN
 
 from artifacts_keyring.provider import layout
-from tests import rewriting
-from tests.breaking import (
+from tests.fakes import rewritten_files
+from tests.fakes.broken_files import (
     KEY,
     TOKEN,
     WEB_TOKEN,
@@ -30,7 +30,7 @@ from tests.breaking import (
     swapped,
     unsigned,
 )
-from tests.rewriting import Case
+from tests.fakes.rewritten_files import Case
 
 pytestmark = pytest.mark.posix
 
@@ -38,53 +38,53 @@ Wheels = Callable[[str], Path]
 
 
 def added(name: str, data: bytes) -> Change:
-    return lambda case, into: Case(rewriting.rewrite(case.path, into, {name: data}), case.reference)
+    return lambda case, into: Case(rewritten_files.rewrite(case.path, into, {name: data}), case.reference)
 
 
 def without(name: str) -> Change:
-    return lambda case, into: Case(rewriting.rewrite(case.path, into, {name: None}), case.reference)
+    return lambda case, into: Case(rewritten_files.rewrite(case.path, into, {name: None}), case.reference)
 
 
 def renamed(old: str, new: str) -> Change:
     """The wheel with another tag in its name, and WHEEL saying so."""
 
     def change(case: Case, into: Path) -> Case:
-        text = rewriting.read(case.path, "dist-info/WHEEL").decode()
+        text = rewritten_files.read(case.path, "dist-info/WHEEL").decode()
         lines = [line for line in text.splitlines() if not line.startswith("Tag: ")]
         python, abi, platforms = new.rsplit("-", 3)[-3:]
         lines += [f"Tag: {python}-{abi}-{platform}" for platform in platforms.split(".")]
         data = "\n".join([*lines, ""]).encode()
         name = case.path.name.replace(old, new)
-        return Case(rewriting.rewrite(case.path, into, {"dist-info/WHEEL": data}, name=name), case.reference)
+        return Case(rewritten_files.rewrite(case.path, into, {"dist-info/WHEEL": data}, name=name), case.reference)
 
     return change
 
 
 def patched(name: str, change: Callable[[bytes], bytes], key: str = "linux-x64") -> Change:
     """The wheel with one binary changed, as if that had been pinned."""
-    return lambda case, into: rewriting.repin(
-        case, into, key, {BIN + name: change(rewriting.read(case.path, BIN + name))}
+    return lambda case, into: rewritten_files.repin(
+        case, into, key, {BIN + name: change(rewritten_files.read(case.path, BIN + name))}
     )
 
 
 def further(name: str) -> Change:
     """The wheel with one more file of the payload, as if that had been pinned."""
-    return lambda case, into: rewriting.repin(case, into, "linux-x64", {BIN + name: b"x\n"})
+    return lambda case, into: rewritten_files.repin(case, into, "linux-x64", {BIN + name: b"x\n"})
 
 
 def elsewhere(folder: str) -> Change:
     """The same bytes, one file of them in another folder: the digest proves the places, too."""
 
     def change(case: Case, into: Path) -> Case:
-        data = rewriting.read(case.path, f"{BIN}PowerArgs.dll")
+        data = rewritten_files.read(case.path, f"{BIN}PowerArgs.dll")
         moved = {f"{BIN}PowerArgs.dll": None, f"{BIN}{folder}PowerArgs.dll": data}
-        return Case(rewriting.rewrite(case.path, into, moved), case.reference)
+        return Case(rewritten_files.rewrite(case.path, into, moved), case.reference)
 
     return change
 
 
 def listed_twice(case: Case, into: Path) -> Case:
-    path = rewriting.rewrite(case.path, into, {})
+    path = rewritten_files.rewrite(case.path, into, {})
     with zipfile.ZipFile(path, "a") as file, pytest.warns(UserWarning, match="Duplicate name"):
         info = file.getinfo("artifacts_keyring/backend.py")
         file.writestr(copy.copy(info), file.read(info))
@@ -92,8 +92,8 @@ def listed_twice(case: Case, into: Path) -> Case:
 
 
 def recorded_wrongly(case: Case, into: Path) -> Case:
-    rows = rewriting.read(case.path, "dist-info/RECORD").replace(b"backend.py,sha256=", b"backend.py,sha256=x", 1)
-    return Case(rewriting.rewrite(case.path, into, {"dist-info/RECORD": rows}, record=False), case.reference)
+    rows = rewritten_files.read(case.path, "dist-info/RECORD").replace(b"backend.py,sha256=", b"backend.py,sha256=x", 1)
+    return Case(rewritten_files.rewrite(case.path, into, {"dist-info/RECORD": rows}, record=False), case.reference)
 
 
 def launcher_mode(mode: int) -> Change:
@@ -101,7 +101,7 @@ def launcher_mode(mode: int) -> Change:
         if info.filename == f"{BIN}CredentialProvider.Microsoft":
             info.external_attr = mode << 16
 
-    return lambda case, into: Case(rewriting.attributes(case.path, into, change), case.reference)
+    return lambda case, into: Case(rewritten_files.attributes(case.path, into, change), case.reference)
 
 
 def executable_module(case: Case, into: Path) -> Case:
@@ -109,7 +109,7 @@ def executable_module(case: Case, into: Path) -> Case:
         if info.filename == "artifacts_keyring/backend.py":
             info.external_attr = 0o100755 << 16
 
-    return Case(rewriting.attributes(case.path, into, change), case.reference)
+    return Case(rewritten_files.attributes(case.path, into, change), case.reference)
 
 
 LINUX_TAG = "py3-none-manylinux_2_23_x86_64"
@@ -209,7 +209,7 @@ def test_this_rule_and_no_other_refuses_the_wheel(
 def test_a_genuine_file_in_the_wrong_place(
     wheel: Wheels, tmp_path: Path, rule: str, key: str, name: str, other: str, other_name: str
 ) -> None:
-    data = rewriting.read(wheel(other), BIN + other_name)
+    data = rewritten_files.read(wheel(other), BIN + other_name)
     assert refused(wheel(key), patched(name, lambda _: data, key), tmp_path) == [rule]
 
 

@@ -17,8 +17,8 @@ from credprovider.build.reproducible import copy_tree
 from credprovider.fetch import sources
 from credprovider.lockfile import Pin
 
-from tests import debian, podman
 from tests.conftest import ROOT
+from tests.fakes import debian, podman
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -16,9 +16,9 @@ import pytest
 from artifacts_keyring.cli import installation, logout
 from artifacts_keyring.provider import caches
 from artifacts_keyring.variables import Environment
-from tests.azure import AzureWorld, Feed, empty_home
-from tests.azure.provider import tokens
 from tests.conftest import NATIVE, ROOT
+from tests.fakes.azure import AzureWorld, Feed, empty_home
+from tests.fakes.azure.provider import tokens
 
 DIALOG = "ARTIFACTS_CREDENTIALPROVIDER_FORCE_CANSHOWDIALOG_TO"
 PATH_VARIABLE = "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH"

@@ -11,10 +11,11 @@ from typing import Any, Callable, NamedTuple
 
 import pytest
 
-from tests import clients, conftest
-from tests.azure import AzureWorld, Feed, empty_home
-from tests.azure.provider import copy_sign_ins
-from tests.clients import CLIENTS, Client, Job, Run
+from tests import conftest
+from tests.fakes import clients
+from tests.fakes.azure import AzureWorld, Feed, empty_home
+from tests.fakes.azure.provider import copy_sign_ins
+from tests.fakes.clients import CLIENTS, Client, Job, Run
 
 pytestmark = pytest.mark.provider
 

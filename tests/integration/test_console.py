@@ -16,8 +16,8 @@ from typing import Optional
 import pytest
 
 from artifacts_keyring import console, log
-from tests import standin
 from tests.conftest import ROOT
+from tests.fakes import provider_double
 
 URL = "https://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/"
 PATIENT = 60.0
@@ -51,7 +51,9 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def on_a_terminal(stand_in: standin.StandIn, *, stderr_too: bool, environ: Mapping[str, str]) -> Iterator[Terminal]:
+def on_a_terminal(
+    stand_in: provider_double.StandIn, *, stderr_too: bool, environ: Mapping[str, str]
+) -> Iterator[Terminal]:
     """Run CLIENT with a controlling terminal; its stderr is captured or goes there too."""
     screen, keyboard = os.openpty()
     full = {
@@ -80,7 +82,7 @@ def on_a_terminal(stand_in: standin.StandIn, *, stderr_too: bool, environ: Mappi
 @pytest.mark.posix
 @pytest.mark.parametrize("stderr_too", [False, True])
 def test_a_prompt_is_on_the_terminal_at_once_even_if_stderr_is_captured(tmp_path: Path, stderr_too: bool) -> None:
-    stand_in = standin.make(tmp_path, "nothing", interactive="prompt")
+    stand_in = provider_double.make(tmp_path, "nothing", interactive="prompt")
     with on_a_terminal(stand_in, stderr_too=stderr_too, environ={}) as terminal:
         assert terminal.wait_for(SEEN)  # without an end of line, and while the provider still waits
         assert terminal.client.poll() is None
@@ -93,7 +95,7 @@ def test_a_prompt_is_on_the_terminal_at_once_even_if_stderr_is_captured(tmp_path
 
 @pytest.mark.posix
 def test_the_terminal_is_left_alone_where_prompts_are_unwanted(tmp_path: Path) -> None:
-    stand_in = standin.make(tmp_path, "nothing", interactive="prompt")
+    stand_in = provider_double.make(tmp_path, "nothing", interactive="prompt")
     with on_a_terminal(stand_in, stderr_too=False, environ={"CI": "true"}) as terminal:
         stand_in.sign_in()
         _, err = terminal.client.communicate(timeout=PATIENT)

@@ -13,10 +13,10 @@ import pytest
 from artifacts_keyring import console, lookup, session, value_checks
 from artifacts_keyring.lookup import feed_of
 from artifacts_keyring.provider import provider
-from tests.azure import AzureWorld, empty_home
-from tests.azure.server import as_json
 from tests.conftest import NATIVE, ROOT
-from tests.declaring import (
+from tests.fakes.azure import AzureWorld, empty_home
+from tests.fakes.azure.server import as_json
+from tests.fakes.declared_environ import (
     CLIENT,
     EXTERNAL,
     IDENTITY,
@@ -33,7 +33,7 @@ from tests.declaring import (
     listing,
     prefixes,
 )
-from tests.test_declared import find
+from tests.unit.test_declared import find
 
 MACROS = [
     "$(System.AccessToken)",

@@ -9,10 +9,10 @@ import pytest
 
 from artifacts_keyring import declared
 from artifacts_keyring.lookup import feed_of
-from tests import azure, declaring
-from tests.azure import AzureWorld
 from tests.conftest import NATIVE
-from tests.declaring import (
+from tests.fakes import azure, declared_environ
+from tests.fakes.azure import AzureWorld
+from tests.fakes.declared_environ import (
     CLIENT,
     EXTERNAL,
     HOST,
@@ -91,7 +91,9 @@ def test_the_real_provider_says_the_same(url: str, environ: dict[str, str], tree
     # Nothing listens there: what the environment does not declare, the provider cannot find out.
     base = {**azure.provider.BARE, **azure.provider.at_home(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:9"}
     lines: list[str] = []
-    assert declaring.look(feed, environ, lines.append) == azure.look_up(url, tree, {**base, **environ}).credential
+    assert (
+        declared_environ.look(feed, environ, lines.append) == azure.look_up(url, tree, {**base, **environ}).credential
+    )
     assert bool(lines) is (environ == {PREFIX: ORGANISATION})  # which lacks its token
 
 

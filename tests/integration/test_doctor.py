@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from artifacts_keyring import lookup
-from tests import scenes
-from tests.azure import AzureWorld
-from tests.azure.provider import SESSIONS
-from tests.troubles import EXTERNAL, IDS, READS_TOML, SECRET, Break, Desk
+from tests.fakes import user_machine
+from tests.fakes.azure import AzureWorld
+from tests.fakes.azure.provider import SESSIONS
+from tests.fakes.broken_setups import EXTERNAL, IDS, READS_TOML, SECRET, Break, Desk
 
 pytestmark = [pytest.mark.posix, pytest.mark.provider]
 UV = Path(sys.executable).with_name("uv")
@@ -28,7 +28,7 @@ UV = Path(sys.executable).with_name("uv")
 
 @pytest.fixture(scope="module")
 def programs(wheel: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return scenes.programs(wheel("linux-x64"), tmp_path_factory.mktemp("doctor"))
+    return user_machine.programs(wheel("linux-x64"), tmp_path_factory.mktemp("doctor"))
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_a_keyring_of_the_current_folder_is_not_run(desk: Desk) -> None:
 
 def test_a_token_of_the_cache_is_told_from_a_sign_in(desk: Desk) -> None:
     desk.environ.pop(EXTERNAL)
-    _, token = desk.world.login(desk.feed, desk.package.parent / scenes.LAUNCHER, desk.home)
+    _, token = desk.world.login(desk.feed, desk.package.parent / user_machine.LAUNCHER, desk.home)
     done = desk.run(desk.feed.url)
     assert done.stdout.splitlines()[-1] == "everything works", done.stdout
     assert "provider: the provider's token cache" in done.stdout

@@ -23,18 +23,18 @@ from credprovider.fetch import download
 from credprovider.fetch.download import Download, Patience, adopt
 from credprovider.fetch.http import Unavailable, retry_after
 
-from tests import loopback, servers
-from tests.loopback import BODY, DIGEST, LIMIT, QUICK
-from tests.servers import Handler, Server
+from tests.fakes import fetch_servers, servers
+from tests.fakes.fetch_servers import BODY, DIGEST, LIMIT, QUICK
+from tests.fakes.servers import Handler, Server
 
 pytestmark = pytest.mark.posix
 
 # pytest finds fixtures by their names in this module.
-server = loopback.server
-ca = loopback.ca
-no_proxy = loopback.no_proxy
-get = loopback.get
-ROOT = Path(__file__).resolve().parent.parent
+server = fetch_servers.server
+ca = fetch_servers.ca
+no_proxy = fetch_servers.no_proxy
+get = fetch_servers.get
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def left_in(tmp_path: Path) -> list[str]:

@@ -21,10 +21,10 @@ from credprovider.payload import tree
 from credprovider.verify import installing
 from credprovider.verify.dist import BIN
 
-from tests import interpreters
-from tests.azure import AzureWorld, empty_home
-from tests.azure.provider import EXE, at_home
 from tests.conftest import NATIVE, ROOT, hatchling_build
+from tests.fakes import interpreters
+from tests.fakes.azure import AzureWorld, empty_home
+from tests.fakes.azure.provider import EXE, at_home
 
 FEED = "https://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/"
 DECLARED = json.dumps({"endpointCredentials": [{"endpoint": FEED, "username": "someone", "password": "declared"}]})

@@ -15,11 +15,11 @@ from typing import Callable
 
 import pytest
 
-from tests.azure import Answer, Feed
-from tests.azure.provider import SESSIONS, SIGN_INS
-from tests.azure.server import Request
-from tests.azure.world import AzureWorld
-from tests.scenes import Ended, Scene, ended, files, no_orphans, one_line, programs
+from tests.fakes.azure import Answer, Feed
+from tests.fakes.azure.provider import SESSIONS, SIGN_INS
+from tests.fakes.azure.server import Request
+from tests.fakes.azure.world import AzureWorld
+from tests.fakes.user_machine import Ended, Scene, ended, files, no_orphans, one_line, programs
 
 pytestmark = [pytest.mark.posix, pytest.mark.provider]
 

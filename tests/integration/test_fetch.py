@@ -17,7 +17,7 @@ from credprovider.lockfile import Pin
 
 pytestmark = pytest.mark.posix
 
-COMMAND = Path(__file__).resolve().parent.parent / "scripts" / "fetch.py"
+COMMAND = Path(__file__).resolve().parents[2] / "scripts" / "fetch.py"
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -16,11 +16,11 @@ from credprovider.errors import ReleaseError
 from credprovider.fetch.download import Patience
 from credprovider.lockfile import Pin
 
-from tests.archives import contents as by_vendors_path
 from tests.conftest import ROOT
-from tests.pinning import Content, Trees, environment, pack, reduced, tree_of, versioned
-from tests.release_api import PROJECT, ReleasePage, release_page
-from tests.servers import content
+from tests.fakes.archives import contents as by_vendors_path
+from tests.fakes.pinned_project import Content, Trees, environment, pack, reduced, tree_of, versioned
+from tests.fakes.release_page import PROJECT, ReleasePage, release_page
+from tests.fakes.servers import content
 
 pytestmark = pytest.mark.posix
 

@@ -14,15 +14,15 @@ from credprovider.fetch import package_index
 from credprovider.fetch.download import Page
 from credprovider.fetch.http import Unavailable
 
-from tests import loopback, servers
-from tests.loopback import FILE, FROM_INDEX, SECRET, Bench, digest
+from tests.fakes import fetch_servers, servers
+from tests.fakes.fetch_servers import FILE, FROM_INDEX, SECRET, Bench, digest
 
 pytestmark = pytest.mark.posix
 
 # pytest finds fixtures by their names in this module.
-server = loopback.server
-no_proxy = loopback.no_proxy
-bench = loopback.bench
+server = fetch_servers.server
+no_proxy = fetch_servers.no_proxy
+bench = fetch_servers.bench
 
 
 # The package index

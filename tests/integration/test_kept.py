@@ -13,9 +13,9 @@ import pytest
 
 from artifacts_keyring.cli import installation, logout
 from artifacts_keyring.provider import caches
-from tests import test_cli
 from tests.conftest import ROOT
-from tests.test_cli import Desk
+from tests.integration import test_cli
+from tests.integration.test_cli import Desk
 
 pytestmark = pytest.mark.provider
 

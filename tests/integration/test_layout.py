@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import artifacts_keyring
 from artifacts_keyring.provider import layout
-from tests.archives import PROVIDER, contents, files, make, tree_of
+from tests.fakes.archives import PROVIDER, contents, files, make, tree_of
 
 MAX_PATH = 260  # characters, with the one that ends a path
 USER, PROJECT = "u" * 20, "p" * 30  # an account's name on Windows has no more than 20

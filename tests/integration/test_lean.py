@@ -14,9 +14,9 @@ from typing import Callable, NamedTuple
 import pytest
 from credprovider.verify import installing
 
-from tests import debian
-from tests.azure import AzureWorld
 from tests.conftest import ROOT
+from tests.fakes import debian
+from tests.fakes.azure import AzureWorld
 
 pytestmark = [pytest.mark.posix, pytest.mark.root]
 

@@ -9,12 +9,12 @@ from typing import Callable
 import pytest
 
 from artifacts_keyring import lookup
-from tests import clients, standin
-from tests.azure import AzureWorld, Feed, empty_home
-from tests.clients import Client, Command, Job
 from tests.conftest import NATIVE
-from tests.declaring import EXTERNAL, IDENTITY, entry, listing, prefixes
-from tests.test_lookup import Place
+from tests.fakes import clients, provider_double
+from tests.fakes.azure import AzureWorld, Feed, empty_home
+from tests.fakes.clients import Client, Command, Job
+from tests.fakes.declared_environ import EXTERNAL, IDENTITY, entry, listing, prefixes
+from tests.integration.test_lookup import Place
 
 
 @pytest.fixture(autouse=True)
@@ -164,7 +164,7 @@ def test_without_a_sign_in_it_is_one_line_and_never_a_prompt(
 def test_a_shared_host_and_declared_hosts_stay_silent(
     place: Place, world: AzureWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stand_in = place.stand_in(standin.answer("never"))
+    stand_in = place.stand_in(provider_double.answer("never"))
     assert place.look_up("pkgs.dev.azure.com") is None
     place.environ |= prefixes("https://pkgs.dev.azure.com/org/", "https://pkgs.dev.azure.com/two/")
     for service in ("pkgs.dev.azure.com", "org.pkgs.visualstudio.com"):

@@ -9,8 +9,8 @@ from typing import Callable
 
 import pytest
 
-from tests.azure import AzureWorld
-from tests.scenes import PATIENT, Scene, ended, no_orphans, one_line, programs
+from tests.fakes.azure import AzureWorld
+from tests.fakes.user_machine import PATIENT, Scene, ended, no_orphans, one_line, programs
 
 pytestmark = [pytest.mark.posix, pytest.mark.provider]
 

@@ -18,11 +18,11 @@ import pytest
 from artifacts_keyring import lookup, memory, session
 from artifacts_keyring.credential import Credential
 from artifacts_keyring.provider import caches, login_lock
-from tests import standin
-from tests.azure import AzureWorld, Feed, empty_home
-from tests.azure.provider import remember
 from tests.conftest import NATIVE, ROOT
-from tests.test_provider import gone
+from tests.fakes import provider_double
+from tests.fakes.azure import AzureWorld, Feed, empty_home
+from tests.fakes.azure.provider import remember
+from tests.integration.test_provider import gone
 
 PATIENT = 60.0
 
@@ -38,9 +38,9 @@ class Place:
         """Let this provider be asked."""
         self.environ["ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH"] = str(provider)
 
-    def stand_in(self, plain: str, **more: str) -> standin.StandIn:
+    def stand_in(self, plain: str, **more: str) -> provider_double.StandIn:
         """Let a stand-in be asked."""
-        made = standin.make(self.folder / "stand-in", plain, **more)
+        made = provider_double.make(self.folder / "stand-in", plain, **more)
         self.use(made.path)
         return made
 
@@ -283,7 +283,7 @@ def test_no_secret_is_in_the_log(place: Place, feed: Feed, tmp_path: Path) -> No
 
 def test_a_refused_credential_is_renewed_once(place: Place, feed: Feed) -> None:
     good = place.world.token("org")
-    stand_in = place.stand_in(standin.answer("stale"), retry=standin.answer(good))
+    stand_in = place.stand_in(provider_double.answer("stale"), retry=provider_double.answer(good))
     assert place.look_up(feed.url) == ("VssSessionToken", good)
     assert [call.option("-IsRetry") for call in stand_in.calls] == ["false", "true"]
 
@@ -291,7 +291,7 @@ def test_a_refused_credential_is_renewed_once(place: Place, feed: Feed) -> None:
 def test_a_feed_that_refuses_the_renewed_one_too_is_said(
     place: Place, feed: Feed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stand_in = place.stand_in(standin.answer("stale"))
+    stand_in = place.stand_in(provider_double.answer("stale"))
     assert place.look_up(feed.url) is None
     assert "refuses a credential that was renewed just now: ask for access" in capsys.readouterr().err
     assert len(stand_in.calls) == 2
@@ -305,7 +305,7 @@ def test_the_check_runs_while_the_provider_ends_and_only_its_end_is_an_answer(
     place: Place, feed: Feed, afterwards: str, found: bool
 ) -> None:
     good = place.world.token("org")
-    stand_in = place.stand_in(f"{standin.answer(good)}; wait_for('signed-in'); {afterwards}")
+    stand_in = place.stand_in(f"{provider_double.answer(good)}; wait_for('signed-in'); {afterwards}")
     with ThreadPoolExecutor() as pool:
         looking = pool.submit(place.look_up, feed.url)
         until = time.monotonic() + PATIENT
@@ -321,7 +321,7 @@ def test_the_check_runs_while_the_provider_ends_and_only_its_end_is_an_answer(
 def test_a_server_in_trouble_does_not_cost_the_credential(place: Place, feed: Feed, fault: str) -> None:
     feed.fault = fault
     place.environ["ARTIFACTS_KEYRING_TIMEOUT"] = "3"
-    stand_in = place.stand_in(standin.answer("handed-on"))
+    stand_in = place.stand_in(provider_double.answer("handed-on"))
     assert place.look_up(feed.url) == ("VssSessionToken", "handed-on")
     assert len(stand_in.calls) == 1
     assert {request.auth for request in place.world.requests} == {"none"}
@@ -330,7 +330,7 @@ def test_a_server_in_trouble_does_not_cost_the_credential(place: Place, feed: Fe
 @pytest.mark.parametrize("fault", ["500", "reset"])
 def test_a_check_that_fails_does_not_cost_the_credential(place: Place, feed: Feed, fault: str) -> None:
     feed.fault, feed.sound = fault, 1
-    stand_in = place.stand_in(standin.answer("handed-on"))
+    stand_in = place.stand_in(provider_double.answer("handed-on"))
     assert place.look_up(feed.url) == ("VssSessionToken", "handed-on")
     assert len(stand_in.calls) == 1
 
@@ -414,7 +414,7 @@ def test_http_to_a_host_of_ours_is_refused_aloud(place: Place, capsys: pytest.Ca
 
 def test_no_secret_in_any_argument_list(place: Place, feed: Feed) -> None:
     good = place.world.token("org")
-    stand_in = place.stand_in(standin.answer("stale"), retry=standin.answer(good))
+    stand_in = place.stand_in(provider_double.answer("stale"), retry=provider_double.answer(good))
     place.look_up(feed.url.replace("https://", "https://user:s3cret@"))
     for call in stand_in.calls:
         assert not {"s3cret", "stale", good} & set(" ".join(call.argv).replace("/", " ").replace("@", " ").split())
@@ -425,7 +425,7 @@ def test_no_secret_in_any_argument_list(place: Place, feed: Feed) -> None:
 
 def test_one_look_up_for_an_organisation_whatever_the_feed_or_spelling(place: Place, feed: Feed) -> None:
     token = place.world.token("org")
-    stand_in = place.stand_in(standin.answer(token))
+    stand_in = place.stand_in(provider_double.answer(token))
     assert place.look_up("https://pkgs.dev.azure.com") is None
     for service in (feed.url, feed.url.rstrip("/"), feed.upload_url, feed.url.replace("feed", "other")):
         assert place.look_up(service, "me") == ("me", token)
@@ -435,16 +435,16 @@ def test_one_look_up_for_an_organisation_whatever_the_feed_or_spelling(place: Pl
 
 
 def test_a_host_alone_is_no_answer_once_two_organisations_are_known(place: Place, feed: Feed) -> None:
-    place.stand_in(standin.answer(place.world.token("org")))
+    place.stand_in(provider_double.answer(place.world.token("org")))
     assert place.look_up(feed.url) is not None
     place.world.feed("two", "feed")
-    place.stand_in(standin.answer(place.world.token("two")))
+    place.stand_in(provider_double.answer(place.world.token("two")))
     assert place.look_up(feed.url.replace("/org/", "/two/")) is not None
     assert place.look_up("pkgs.dev.azure.com") is None
 
 
 def test_the_neighbours_credential_is_no_answer_after_a_failure(place: Place, feed: Feed) -> None:
-    place.stand_in(standin.answer(place.world.token("org")))
+    place.stand_in(provider_double.answer(place.world.token("org")))
     assert place.look_up(feed.url) is not None
     place.world.feed("two", "feed")
     place.stand_in("nothing")
@@ -463,14 +463,14 @@ def test_a_failure_is_asked_and_told_once(place: Place, feed: Feed, capsys: pyte
 def test_a_public_feed_says_nothing_of_its_private_neighbour_or_of_uploads(place: Place, world: AzureWorld) -> None:
     feed = world.feed("org", "open", public=True)
     token = world.token("org")
-    place.stand_in(standin.answer(token))
+    place.stand_in(provider_double.answer(token))
     assert place.look_up(feed.url) is None
     assert place.look_up(feed.upload_url) == ("VssSessionToken", token)
 
 
 def test_threads_that_ask_at_once_share_one_look_up(place: Place, feed: Feed) -> None:
     token = place.world.token("org")
-    stand_in = place.stand_in(standin.answer(token))
+    stand_in = place.stand_in(provider_double.answer(token))
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: place.look_up(feed.url), range(8)))
     assert found == [("VssSessionToken", token)] * 8
@@ -478,7 +478,7 @@ def test_threads_that_ask_at_once_share_one_look_up(place: Place, feed: Feed) ->
 
 
 def test_fresh_passes_over_the_memory(place: Place, feed: Feed) -> None:
-    stand_in = place.stand_in(standin.answer(place.world.token("org")))
+    stand_in = place.stand_in(provider_double.answer(place.world.token("org")))
     lookup.find(feed.url, place.environ)
     lookup.find(feed.url, place.environ, fresh=True)
     assert len(stand_in.calls) == 2
@@ -571,7 +571,7 @@ def test_where_the_lock_is(environ: dict[str, str], platform: str, path: str, mo
 
 def test_a_login_goes_on_where_no_lock_file_can_be_made(place: Place, feed: Feed) -> None:
     token = place.world.token("org")
-    place.stand_in("nothing", interactive=standin.answer(token))
+    place.stand_in("nothing", interactive=provider_double.answer(token))
     (place.folder / "file").touch()
     place.environ["XDG_CACHE_HOME"] = str(place.folder / "file" / "below")
     assert lookup.find(feed.url, place.environ, interactive=True).credential == ("VssSessionToken", token)

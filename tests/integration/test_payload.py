@@ -20,7 +20,7 @@ from credprovider.lockfile import Pin, Tree
 from credprovider.payload import tree
 from credprovider.targets import TARGETS
 
-from tests.archives import (
+from tests.fakes.archives import (
     GOOD,
     KINDS,
     LICENSE,

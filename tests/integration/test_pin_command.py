@@ -35,8 +35,8 @@ from credprovider.lockfile import Pin, Tree
 from credprovider.maintain import measure, update_pin
 from credprovider.payload.tree import LICENSE_FILES
 
-from tests.archives import contents
-from tests.pinning import (
+from tests.fakes.archives import contents
+from tests.fakes.pinned_project import (
     DEPS,
     DLL,
     EULA,
@@ -54,8 +54,8 @@ from tests.pinning import (
     tree_of,
     versioned,
 )
-from tests.release_api import release_page
-from tests.servers import serve
+from tests.fakes.release_page import release_page
+from tests.fakes.servers import serve
 
 pytestmark = pytest.mark.posix
 

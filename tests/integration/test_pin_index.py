@@ -20,8 +20,8 @@ from credprovider.errors import (
 from credprovider.fetch.sources import Archive
 from credprovider.lockfile import Pin, Tree
 
-from tests.pinning import HOME, ROOT, Content, Trees, World, pack, small_world, tree_of, versioned
-from tests.servers import Server, content
+from tests.fakes.pinned_project import HOME, ROOT, Content, Trees, World, pack, small_world, tree_of, versioned
+from tests.fakes.servers import Server, content
 
 pytestmark = pytest.mark.posix
 

@@ -18,8 +18,8 @@ from typing import Callable, NamedTuple, Optional
 
 import pytest
 
-from tests import standin
 from tests.conftest import ROOT
+from tests.fakes import provider_double
 
 pytestmark = [pytest.mark.posix, pytest.mark.root]
 
@@ -110,7 +110,7 @@ def yard() -> Iterator[Yard]:
             (folder / place).write_text("")
         (folder / SESSIONS).write_text("{}")
         (folder / "log").chmod(0o666)
-        standin.make(folder / "provider", "nothing")
+        provider_double.make(folder / "provider", "nothing")
         yield Yard(folder)
         subprocess.run(["chmod", "-R", "u+rwX", name], check=False)
 

@@ -22,9 +22,9 @@ from artifacts_keyring import variables
 from artifacts_keyring.provider import diagnostics, dotnet, failures, provider
 from artifacts_keyring.provider.output_filter import LevelFilter, no_window, shown_level
 from artifacts_keyring.provider.provider import Program, ProviderError, Query
-from tests import standin
-from tests.azure.provider import BARE, EXE, at_home, empty_home
 from tests.conftest import NATIVE, ROOT
+from tests.fakes import provider_double
+from tests.fakes.azure.provider import BARE, EXE, at_home, empty_home
 
 URL = "https://pkgs.dev.azure.com/org/_packaging/feed/pypi/simple/"
 INSIDE = Path("plugins", "netcore", "CredentialProvider.Microsoft")  # in an archive of the vendor's
@@ -117,7 +117,7 @@ def test_a_package_without_payload_says_how_to_get_one(monkeypatch: pytest.Monke
 
 @pytest.mark.posix
 def test_a_file_that_is_not_executable_is_named_with_the_remedy(tmp_path: Path) -> None:
-    stand_in = standin.make(tmp_path, "nothing")
+    stand_in = provider_double.make(tmp_path, "nothing")
     stand_in.path.chmod(0o644)
     with pytest.raises(ProviderError, match=r"not executable: run `chmod \+x .*CredentialProvider.Microsoft`"):
         provider.locate(named(stand_in.path))
@@ -266,20 +266,20 @@ def test_a_ca_file_known_to_pip_is_known_to_the_provider(tmp_path: Path) -> None
 # What it says
 
 
-def ask(stand_in: standin.StandIn, timeout: float = PATIENT, **environ: str) -> provider.Reply:
+def ask(stand_in: provider_double.StandIn, timeout: float = PATIENT, **environ: str) -> provider.Reply:
     full = {**BARE, "ARTIFACTS_KEYRING_NONINTERACTIVE_MODE": "1", **environ}
     return provider.run(provider.locate(named(stand_in.path)), Query(URL, timeout=timeout), full)
 
 
 def test_an_answer_is_a_credential(tmp_path: Path) -> None:
-    reply = ask(standin.make(tmp_path, standin.answer("t0ken", "user")))
+    reply = ask(provider_double.make(tmp_path, provider_double.answer("t0ken", "user")))
     assert reply.credential == ("user", "t0ken")
     assert "t0ken" not in repr(reply)
 
 
 def test_exit_code_2_is_no_credential_and_has_the_reason_of_the_debug_output(tmp_path: Path) -> None:
-    assert ask(standin.make(tmp_path / "a", "nothing")) == provider.Reply(None, "")
-    assert ask(standin.make(tmp_path / "b", "declined")) == provider.Reply(None, "the sign-in was declined")
+    assert ask(provider_double.make(tmp_path / "a", "nothing")) == provider.Reply(None, "")
+    assert ask(provider_double.make(tmp_path / "b", "declined")) == provider.Reply(None, "the sign-in was declined")
 
 
 @pytest.mark.parametrize(
@@ -305,19 +305,19 @@ def test_exit_code_2_is_no_credential_and_has_the_reason_of_the_debug_output(tmp
 )
 def test_every_fault_is_one_line_with_a_next_step(tmp_path: Path, behaviour: str, words: str) -> None:
     with pytest.raises(ProviderError) as caught:
-        ask(standin.make(tmp_path, behaviour))
+        ask(provider_double.make(tmp_path, behaviour))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert ":" in str(caught.value)
 
 
 def test_five_megabytes_on_stderr_fill_no_pipe(tmp_path: Path) -> None:
-    assert ask(standin.make(tmp_path, "chatter")).credential == ("user", "after-chatter")
+    assert ask(provider_double.make(tmp_path, "chatter")).credential == ("user", "after-chatter")
 
 
 @pytest.mark.parametrize("behaviour", ["hang", "deaf"])
 def test_a_provider_that_hangs_is_stopped_at_the_deadline(tmp_path: Path, behaviour: str) -> None:
-    stand_in = standin.make(tmp_path, behaviour)
+    stand_in = provider_double.make(tmp_path, behaviour)
     began = time.monotonic()
     with pytest.raises(ProviderError, match=rf"no answer for https://\S+ within {SOON:.0f} s"):
         ask(stand_in, timeout=SOON)
@@ -328,7 +328,7 @@ def test_a_provider_that_hangs_is_stopped_at_the_deadline(tmp_path: Path, behavi
 @pytest.mark.posix
 def test_a_silent_death_names_the_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ProviderError, match="HOME=/nowhere is not a folder"):
-        ask(standin.make(tmp_path, "silent-255"), HOME="/nowhere")
+        ask(provider_double.make(tmp_path, "silent-255"), HOME="/nowhere")
 
 
 def refused(winerror: int, number: int = errno.EACCES) -> OSError:
@@ -399,14 +399,14 @@ def test_what_the_system_says_about_a_start_is_explained(
     def refuse(*_args: object, **_options: object) -> None:
         raise error
 
-    stand_in = standin.make(tmp_path, "nothing")
+    stand_in = provider_double.make(tmp_path, "nothing")
     monkeypatch.setattr(subprocess, "Popen", refuse)
     with pytest.raises(ProviderError, match=words):
         ask(stand_in)
 
 
 def test_a_file_for_another_machine_says_so(tmp_path: Path) -> None:
-    stand_in = standin.make(tmp_path, "nothing")
+    stand_in = provider_double.make(tmp_path, "nothing")
     stand_in.path.write_bytes(b"\x7fELF" + bytes(200))
     with pytest.raises(ProviderError, match="for another processor or system"):
         ask(stand_in)
@@ -417,10 +417,11 @@ def test_a_file_for_another_machine_says_so(tmp_path: Path) -> None:
     [pytest.param("SIGKILL", marks=pytest.mark.posix), "SIGTERM", pytest.param("SIGINT", marks=pytest.mark.posix)],
 )
 def test_the_provider_does_not_outlive_its_client(tmp_path: Path, name: str) -> None:
-    stand_in = standin.make(tmp_path, "hang")
+    stand_in = provider_double.make(tmp_path, "hang")
     code = (
-        "import sys; from tests.test_provider import *; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "ask(standin.StandIn(Path(sys.argv[1])))"
+        "import sys; from tests.integration.test_provider import *; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "ask(provider_double.StandIn(Path(sys.argv[1])))"
     )
     client = subprocess.Popen(
         [sys.executable, "-c", code, str(stand_in.path)],
@@ -446,7 +447,7 @@ def test_a_browser_that_keeps_our_pipes_open_does_not_keep_us(tmp_path: Path) ->
     took = []
     for _ in range(3):
         try:
-            assert ask(standin.make(tmp_path, last)).credential == ("user", "from-browser")
+            assert ask(provider_double.make(tmp_path, last)).credential == ("user", "from-browser")
             took.append(time.time() - float((tmp_path / "ended").read_text()))
         finally:
             os.kill(int((tmp_path / "browser").read_text()), signal.SIGTERM)
@@ -455,7 +456,7 @@ def test_a_browser_that_keeps_our_pipes_open_does_not_keep_us(tmp_path: Path) ->
 
 def test_no_thread_or_process_is_left(tmp_path: Path) -> None:
     before = set(threading.enumerate())
-    ask(standin.make(tmp_path, "nothing"))
+    ask(provider_double.make(tmp_path, "nothing"))
     assert set(threading.enumerate()) <= before
     if os.name == "posix":
         with pytest.raises(ChildProcessError):

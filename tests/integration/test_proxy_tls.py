@@ -11,9 +11,9 @@ from typing import Callable, NamedTuple
 import pytest
 
 from artifacts_keyring.http.probe import Probe
-from tests import servers
-from tests.azure import AzureWorld, Feed, empty_home
 from tests.conftest import NATIVE, ROOT
+from tests.fakes import servers
+from tests.fakes.azure import AzureWorld, Feed, empty_home
 
 pytestmark = pytest.mark.provider
 

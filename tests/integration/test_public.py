@@ -11,13 +11,13 @@ from typing import Callable
 import pytest
 
 from artifacts_keyring import lookup
-from tests import clients, standin
-from tests.azure import AzureWorld, Feed, empty_home
-from tests.clients import CLIENTS
 from tests.conftest import NATIVE, ROOT
-from tests.declaring import external, prefixes
-from tests.test_lookup import Place
-from tests.test_provider import gone
+from tests.fakes import clients, provider_double
+from tests.fakes.azure import AzureWorld, Feed, empty_home
+from tests.fakes.clients import CLIENTS
+from tests.fakes.declared_environ import external, prefixes
+from tests.integration.test_lookup import Place
+from tests.integration.test_provider import gone
 
 
 @pytest.fixture(autouse=True)
@@ -187,7 +187,7 @@ def test_a_refused_page_costs_the_organisation_nothing_else(place: Place, feed: 
     place.stand_in("nothing")
     assert place.look_up(pages(feed, "unsaved")[0]) is None
     private, token = place.world.feed("org", "private"), place.world.token("org")
-    place.stand_in(standin.answer(token))
+    place.stand_in(provider_double.answer(token))
     assert place.look_up(private.url) == ("VssSessionToken", token)
 
 

@@ -16,10 +16,10 @@ from credprovider.verify import installing
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
-from tests import interpreters
-from tests.azure import AzureWorld
 from tests.conftest import ROOT
-from tests.scenes import one_line
+from tests.fakes import interpreters
+from tests.fakes.azure import AzureWorld
+from tests.fakes.user_machine import one_line
 
 pytestmark = [pytest.mark.posix, pytest.mark.root]
 

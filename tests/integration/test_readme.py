@@ -16,8 +16,8 @@ from credprovider import errors, targets
 
 from artifacts_keyring.cli.installation import VARIABLES, Variable
 from artifacts_keyring.provider import layout
-from tests import readme
 from tests.conftest import ROOT
+from tests.fakes import readme
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -20,12 +20,12 @@ from credprovider.lockfile import Pin
 from credprovider.verify import installing
 from ruamel.yaml import YAML
 
-from tests import interpreters, podman, readme, shell
-from tests.azure import AzureWorld
-from tests.azure.feeds import wheel as make_wheel
 from tests.conftest import ROOT
-from tests.readme import Block
-from tests.shell import PLAIN, Desk, bash
+from tests.fakes import interpreters, podman, readme, shell
+from tests.fakes.azure import AzureWorld
+from tests.fakes.azure.feeds import wheel as make_wheel
+from tests.fakes.readme import Block
+from tests.fakes.shell import PLAIN, Desk, bash
 
 pytestmark = [pytest.mark.posix, pytest.mark.provider]
 

@@ -11,12 +11,12 @@ import pytest
 from credprovider.verify import installing
 from ruamel.yaml import YAML
 
-from tests import clients, readme, shell
-from tests.azure import AzureWorld
-from tests.azure.feeds import wheel as make_wheel
 from tests.conftest import NATIVE
-from tests.declaring import PREFIX, TOKEN, entry, listing
-from tests.shell import Desk
+from tests.fakes import clients, readme, shell
+from tests.fakes.azure import AzureWorld
+from tests.fakes.azure.feeds import wheel as make_wheel
+from tests.fakes.declared_environ import PREFIX, TOKEN, entry, listing
+from tests.fakes.shell import Desk
 
 pytestmark = [pytest.mark.posix, pytest.mark.provider]
 

@@ -16,8 +16,9 @@ from credprovider.maintain.vendor_releases import Release
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.release_api import PROJECT, ReleasePage, release_page, slow_down, spent
-from tests.servers import Answer, content, in_turn, redirect, status
+from tests.conftest import examples
+from tests.fakes.release_page import PROJECT, ReleasePage, release_page, slow_down, spent
+from tests.fakes.servers import Answer, content, in_turn, redirect, status
 
 pytestmark = pytest.mark.posix
 
@@ -160,7 +161,7 @@ answers = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.fixed_dictionaries({"tag_name": st.just("v2.0.5") | answers, "assets": st.lists(answers, max_size=2) | answers})
 )

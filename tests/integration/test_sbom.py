@@ -156,7 +156,7 @@ def test_a_licence_that_is_not_mit_alone_is_not_called_mit(lock: Pin, payload_tr
 def test_it_is_the_same_text_elsewhere_and_for_every_hash_seed(lock: Pin, payload_tree: Trees, tmp_path: Path) -> None:
     here = sbom.render(payload_tree("any"), lock, targets.by_key("any"))
     elsewhere = tree.stage(payload_tree("any"), lock.targets["any"].tree, tmp_path / "elsewhere")
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     code = (
         "import sys; from pathlib import Path; sys.path[:0] = [sys.argv[1], sys.argv[4]]\n"
         "from credprovider import lockfile, targets\n"

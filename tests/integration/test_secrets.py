@@ -18,9 +18,9 @@ from urllib.parse import quote
 import pytest
 
 from artifacts_keyring import log
-from tests import standin
-from tests.azure import AzureWorld, empty_home
 from tests.conftest import ROOT
+from tests.fakes import provider_double
+from tests.fakes.azure import AzureWorld, empty_home
 
 PASSWORD = 'hunter2"&/\\漢 hunter3'
 SPELLED = json.dumps({"Username": "me", "Password": PASSWORD})
@@ -97,7 +97,7 @@ def said(words: list[str], environ: dict[str, str]) -> tuple[str, str]:
 def test_no_output_holds_what_a_provider_said_on_stdout(
     provider: str, url: tuple[AzureWorld, str], home: Path, tmp_path: Path
 ) -> None:
-    made = standin.make(tmp_path / "provider", PROVIDERS[provider])
+    made = provider_double.make(tmp_path / "provider", PROVIDERS[provider])
     report = tmp_path / "log"
     environ = {
         **url[0].environ(home),

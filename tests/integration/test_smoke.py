@@ -13,8 +13,8 @@ from credprovider import errors
 from credprovider.verify import windows
 from credprovider.verify.dist import BIN
 
-from tests import rewriting
 from tests.conftest import ROOT
+from tests.fakes import rewritten_files
 
 pytestmark = pytest.mark.posix
 
@@ -46,7 +46,7 @@ def test_what_cannot_run_here_is_read_and_said_so(wheel: Callable[[str], Path], 
 
 def test_a_provider_that_does_not_answer_is_a_failure(wheel: Callable[[str], Path], tmp_path: Path) -> None:
     library = f"{BIN}libhostfxr.so"
-    path = rewriting.rewrite(wheel("linux-x64"), tmp_path, {library: b"no library"})
+    path = rewritten_files.rewrite(wheel("linux-x64"), tmp_path, {library: b"no library"})
     done = smoke(path)
     assert done.returncode == 1
     assert "exit " in done.stdout
@@ -54,7 +54,9 @@ def test_a_provider_that_does_not_answer_is_a_failure(wheel: Callable[[str], Pat
 
 def test_an_executable_for_another_platform_is_a_failure(wheel: Callable[[str], Path], tmp_path: Path) -> None:
     other = f"{BIN}CredentialProvider.Microsoft"
-    path = rewriting.rewrite(wheel("osx-arm64"), tmp_path, {other: rewriting.read(wheel("linux-x64"), other)})
+    path = rewritten_files.rewrite(
+        wheel("osx-arm64"), tmp_path, {other: rewritten_files.read(wheel("linux-x64"), other)}
+    )
     done = smoke(path)
     assert done.returncode == 1
     assert "ELF for linux-x64" in done.stdout

@@ -15,15 +15,15 @@ from credprovider.fetch import cache, sources
 from credprovider.fetch.sources import Archive, Settings
 from credprovider.lockfile import Pin
 
-from tests import loopback, servers
-from tests.loopback import ASSET, FILE, FROM_INDEX, FROM_RELEASE, KEY, SECRET, VERSION, Bench, digest
-from tests.servers import serve
+from tests.fakes import fetch_servers, servers
+from tests.fakes.fetch_servers import ASSET, FILE, FROM_INDEX, FROM_RELEASE, KEY, SECRET, VERSION, Bench, digest
+from tests.fakes.servers import serve
 
 # pytest finds fixtures by their names in this module.
-server = loopback.server
-no_proxy = loopback.no_proxy
-bench = loopback.bench
-ROOT = Path(__file__).resolve().parent.parent
+server = fetch_servers.server
+no_proxy = fetch_servers.no_proxy
+bench = fetch_servers.bench
+ROOT = Path(__file__).resolve().parents[2]
 
 
 # The archive folder

@@ -11,10 +11,10 @@ from typing import Callable
 
 import pytest
 
-from tests import scenes
-from tests.azure import AzureWorld
-from tests.azure.provider import SIGN_INS
-from tests.scenes import Scene
+from tests.fakes import user_machine
+from tests.fakes.azure import AzureWorld
+from tests.fakes.azure.provider import SIGN_INS
+from tests.fakes.user_machine import Scene
 
 pytestmark = [pytest.mark.posix, pytest.mark.provider]
 
@@ -27,7 +27,7 @@ READ = ("artifacts_keyring.py", "httpx.py", "keyring.py", "truststore.py", "site
 @pytest.fixture
 def scene(wheel: Callable[..., Path], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """A user with the installed wheel."""
-    programs = scenes.programs(wheel("linux-x64"), tmp_path_factory.getbasetemp() / "programs")
+    programs = user_machine.programs(wheel("linux-x64"), tmp_path_factory.getbasetemp() / "programs")
     with AzureWorld() as world:
         yield Scene(world, programs, tmp_path)
 
@@ -70,5 +70,5 @@ def test_a_look_up_leaves_nothing_in_the_temp_folder(scene: Scene) -> None:
     scene.world.faults[RENEWAL] = "hang"
     client = scene.ask(feed.url, TMPDIR=str(temp))
     os.kill(scene.at_work(client, RENEWAL), signal.SIGKILL)
-    assert scenes.ended(client).code == 1
+    assert user_machine.ended(client).code == 1
     assert [path.name for path in temp.rglob("*")] == []

@@ -16,14 +16,14 @@ from artifacts_keyring import lookup
 from artifacts_keyring.provider import token_command
 from artifacts_keyring.provider.provider import ProviderError
 from artifacts_keyring.system import programs
-from tests import standin
-from tests.azure import AzureWorld, Feed, empty_home
 from tests.conftest import NATIVE, ROOT
-from tests.declaring import EXTERNAL, PREFIX, TOKEN, entry, listing
-from tests.scenes import one_line
-from tests.test_lookup import Place
-from tests.test_provider import gone
-from tests.test_secrets import EVERYTHING, said
+from tests.fakes import provider_double
+from tests.fakes.azure import AzureWorld, Feed, empty_home
+from tests.fakes.declared_environ import EXTERNAL, PREFIX, TOKEN, entry, listing
+from tests.fakes.user_machine import one_line
+from tests.integration.test_lookup import Place
+from tests.integration.test_provider import gone
+from tests.integration.test_secrets import EVERYTHING, said
 
 NAME = "ARTIFACTS_KEYRING_TOKEN_COMMAND"
 
@@ -31,9 +31,9 @@ NAME = "ARTIFACTS_KEYRING_TOKEN_COMMAND"
 class Desk(Place):
     """A place with a command, and a provider that must not be started."""
 
-    def command(self, does: str, arguments: str = "") -> standin.StandIn:
+    def command(self, does: str, arguments: str = "") -> provider_double.StandIn:
         """Let the command do this."""
-        made = standin.make(self.folder / "the command", does)
+        made = provider_double.make(self.folder / "the command", does)
         self.environ[NAME] = f'"{made.path}" {arguments}'
         return made
 
@@ -58,7 +58,7 @@ def desk(world: AzureWorld, tmp_path: Path) -> Iterator[Desk]:
         made = Desk(world, tmp_path, home)
         # A person could be asked, and a provider is there: neither is.
         made.environ["ARTIFACTS_KEYRING_NONINTERACTIVE_MODE"] = "false"
-        provider = made.stand_in(standin.answer("of-the-provider"))
+        provider = made.stand_in(provider_double.answer("of-the-provider"))
         yield made
         assert provider.calls == []
 
@@ -207,7 +207,7 @@ def locate(line: str, platform: str = sys.platform, **environ: str) -> tuple[str
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
     """A program in a folder whose name has a blank."""
-    return standin.make(tmp_path / "a folder", "nothing").path
+    return provider_double.make(tmp_path / "a folder", "nothing").path
 
 
 @pytest.mark.parametrize(

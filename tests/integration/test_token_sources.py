@@ -8,9 +8,10 @@ from typing import Callable, NamedTuple
 
 import pytest
 
-from tests import clients, conftest
-from tests.azure import AzureWorld
-from tests.clients import CLIENTS, Client
+from tests import conftest
+from tests.fakes import clients
+from tests.fakes.azure import AzureWorld
+from tests.fakes.clients import CLIENTS, Client
 
 pytestmark = [pytest.mark.posix, pytest.mark.provider]
 

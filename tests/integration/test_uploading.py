@@ -10,8 +10,8 @@ import pytest
 
 from artifacts_keyring import feeds, lookup
 from artifacts_keyring.session import NoCredential, ask
-from tests.azure import AzureWorld, Feed, launcher
 from tests.conftest import NATIVE
+from tests.fakes.azure import AzureWorld, Feed, launcher
 
 pytestmark = [pytest.mark.posix, pytest.mark.provider]
 

@@ -21,8 +21,8 @@ from artifacts_keyring.http.probe import Probe
 from artifacts_keyring.memory import Memory
 from artifacts_keyring.provider import process
 from artifacts_keyring.system.writer import Writer
-from tests import standin
 from tests.conftest import ROOT
+from tests.fakes import provider_double
 
 PATIENT = 60.0
 LINE = "[Verbose] [CredentialProvider]line %05d\n"
@@ -46,7 +46,7 @@ def client(tmp_path: Path, lines: int) -> Iterator[subprocess.Popen[str]]:
     environ = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
-        "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH": str(standin.make(tmp_path, told).path),
+        "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH": str(provider_double.make(tmp_path, told).path),
         "ARTIFACTS_KEYRING_NONINTERACTIVE_MODE": "1",
         "ARTIFACTS_KEYRING_VERBOSITY": "Debug",
     }

@@ -15,18 +15,18 @@ from credprovider.fetch.http import Unavailable, redact
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import loopback, servers
-from tests.loopback import BODY, DIGEST, QUICK, SECRET
-from tests.servers import Authority, Server, serve
+from tests.fakes import fetch_servers, servers
+from tests.fakes.fetch_servers import BODY, DIGEST, QUICK, SECRET
+from tests.fakes.servers import Authority, Server, serve
 
 pytestmark = pytest.mark.posix
 
 # pytest finds fixtures by their names in this module.
-server = loopback.server
-ca = loopback.ca
-secure = loopback.secure
-no_proxy = loopback.no_proxy
-get = loopback.get
+server = fetch_servers.server
+ca = fetch_servers.ca
+secure = fetch_servers.secure
+no_proxy = fetch_servers.no_proxy
+get = fetch_servers.get
 
 
 # Redirects, certificates, credentials

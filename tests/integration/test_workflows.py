@@ -41,12 +41,12 @@ EXERCISED = {
     "scripts/build.py": ("scripts/release.py", '"build.py", *BUILD'),
     "scripts/check.py": ("scripts/release.py", '"check.py", *built'),
     "scripts/smoke.py": ("scripts/release.py", '"smoke.py", *'),
-    "scripts/release.py state": ("tests/test_releasing.py", 'release("state"'),
-    "scripts/release.py compare": ("tests/test_releasing.py", 'release("compare"'),
-    "scripts/release.py papers": ("tests/test_releasing.py", 'release("papers"'),
-    "scripts/release.py announce": ("tests/test_releasing.py", 'release("announce"'),
-    "scripts/follow.py": ("tests/test_following.py", '"scripts/follow.py"'),
-    "scripts/native.py": ("tests/test_workflows.py", '"scripts/native.py"'),
+    "scripts/release.py state": ("tests/integration/test_releasing.py", 'release("state"'),
+    "scripts/release.py compare": ("tests/integration/test_releasing.py", 'release("compare"'),
+    "scripts/release.py papers": ("tests/integration/test_releasing.py", 'release("papers"'),
+    "scripts/release.py announce": ("tests/integration/test_releasing.py", 'release("announce"'),
+    "scripts/follow.py": ("tests/integration/test_following.py", '"scripts/follow.py"'),
+    "scripts/native.py": ("tests/integration/test_workflows.py", '"scripts/native.py"'),
 }
 PINNED = re.compile(r"uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
 WRITES = {

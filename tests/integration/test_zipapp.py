@@ -12,10 +12,10 @@ from typing import Callable
 
 import pytest
 
-from tests import clients
-from tests.azure import AzureWorld
-from tests.declaring import EXTERNAL, entry, listing
-from tests.scenes import Ended, Scene, ended, one_line, programs
+from tests.fakes import clients
+from tests.fakes.azure import AzureWorld
+from tests.fakes.declared_environ import EXTERNAL, entry, listing
+from tests.fakes.user_machine import Ended, Scene, ended, one_line, programs
 
 pytestmark = [pytest.mark.posix, pytest.mark.provider]
 VARIABLE = "ARTIFACTS_KEYRING_CREDENTIALPROVIDER_PATH"

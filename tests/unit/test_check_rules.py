@@ -16,7 +16,7 @@ from credprovider.verify.binaries import Binary, Issuer, Signature, Slice
 from credprovider.verify.dist import BIN, NOT_CONCERNED, Dist, Finding, Member
 
 from artifacts_keyring.provider import layout
-from tests.breaking import reference
+from tests.fakes.broken_files import reference
 
 pytestmark = pytest.mark.posix
 

@@ -23,8 +23,8 @@ from credprovider.targets import TARGETS, by_key
 from credprovider.verify import dist, sdist_rules, wheel_rules
 from credprovider.verify.dist import NOT_CONCERNED, Dist, Finding, UnreadableError
 
-from tests.archives import patch_zip
-from tests.breaking import reference
+from tests.fakes.archives import patch_zip
+from tests.fakes.broken_files import reference
 
 pytestmark = pytest.mark.posix
 

@@ -17,8 +17,9 @@ from artifacts_keyring.credential import Credential
 from artifacts_keyring.feeds import Feed
 from artifacts_keyring.lookup import feed_of
 from artifacts_keyring.variables import HOSTS_OF_PROVIDER
-from tests import declaring
-from tests.declaring import (
+from tests.conftest import examples
+from tests.fakes import declared_environ
+from tests.fakes.declared_environ import (
     EXTERNAL,
     FEED,
     HOST,
@@ -41,7 +42,7 @@ from tests.declaring import (
 
 def find(service: str, environ: dict[str, str], warn: Callable[[str], None] | None = None) -> Credential | None:
     feed = feed_of(service, environ)
-    return None if feed is None else declaring.look(feed, environ, warn or pytest.fail)
+    return None if feed is None else declared_environ.look(feed, environ, warn or pytest.fail)
 
 
 @pytest.mark.parametrize(
@@ -351,13 +352,13 @@ TEXTS = st.one_of(
 
 @given(TEXTS, TEXTS, TEXTS, st.sampled_from([INDEX, UPLOAD, SERVER, "pkgs.dev.azure.com", "tfs.example"]))
 @example("[" * 9999, "9" * 9999, ";" * 9999, SERVER)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 def test_no_declaration_raises(externals: str, identities: str, listed: str, service: str) -> None:
     environ = {EXTERNAL: externals, IDENTITY: identities, PREFIX: listed, TOKEN: "token", HOST: "tfs.example"}
     feed = feed_of(service, environ)
     assert feed is not None
     lines: list[str] = []
-    found = declaring.look(feed, environ, lines.append)
+    found = declared_environ.look(feed, environ, lines.append)
     declared.for_provider(feed, environ)
     assert declared.hosts(environ) is not None
     assert found is None or found.password
@@ -378,11 +379,11 @@ ORIGINS = st.sampled_from(
 
 
 @given(ORIGINS, PATHS, ORIGINS, PATHS)
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=examples(500))
 def test_no_credential_crosses_an_origin_or_a_segment(origin: str, path: str, asked: str, wanted: str) -> None:
     environ = {HOST: "a.example", "ARTIFACTS_KEYRING_INSECURE_HOSTS": "a.example", **external(f"{origin}/{path}")}
     feed = feed_of(f"{asked}/{wanted}", environ)
-    if feed is not None and declaring.look(feed, environ, pytest.fail) is not None:
+    if feed is not None and declared_environ.look(feed, environ, pytest.fail) is not None:
         assert origin == asked
         assert belongs(path.split("/"), wanted.split("/"), names_a_feed=bool(feed.name))
 

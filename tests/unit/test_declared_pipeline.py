@@ -8,9 +8,9 @@ import pytest
 
 from artifacts_keyring import declared, lookup, variables
 from artifacts_keyring.variables import in_force
-from tests import declaring
-from tests.declaring import EXTERNAL, IDENTITY, INDEX, PREFIX, TOKEN, entry, listing, prefixes
-from tests.scenes import one_line
+from tests.fakes import declared_environ
+from tests.fakes.declared_environ import EXTERNAL, IDENTITY, INDEX, PREFIX, TOKEN, entry, listing, prefixes
+from tests.fakes.user_machine import one_line
 
 OLD = "https://org.pkgs.visualstudio.com/_packaging/feed/pypi/simple/"
 OTHERS = [
@@ -29,7 +29,7 @@ def job(uri: str = "https://dev.azure.com/org/", word: str = "of-the-job") -> di
 
 def found(service: str, environ: dict[str, str]) -> Optional[tuple[str, str]]:
     feed = lookup.feed_of(service, {**environ, "ARTIFACTS_KEYRING_HOSTS": "tfs.example"})
-    return None if feed is None else declaring.look(feed, environ, pytest.fail)
+    return None if feed is None else declared_environ.look(feed, environ, pytest.fail)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_the_explicit_variables_come_first_however_little_they_say() -> None:
 def test_of_several_that_may_be_meant_by_an_id_the_jobs_token_is_the_last() -> None:
     environ = {EXTERNAL: listing(entry(INDEX, "a", "1"), entry(INDEX.replace("feed", "next"), "b", "2")), **job()}
     feed = lookup.feed_of(INDEX.replace("feed", "01234567-0123-0123-0123-0123456789ab"), environ)
-    assert feed is not None and declaring.look(feed, environ, pytest.fail) is None
+    assert feed is not None and declared_environ.look(feed, environ, pytest.fail) is None
     assert [one.password for one in declared.candidates(feed, environ)] == ["1", "2", "of-the-job"]
 
 
@@ -108,11 +108,11 @@ def test_what_is_wrong_with_the_explicit_ones_is_said_and_the_jobs_token_is_used
 def test_a_macro_is_said_and_not_sent(token: str) -> None:
     lines: list[str] = []
     feed = lookup.feed_of(INDEX, {})
-    assert feed is not None and declaring.look(feed, job(word=token), lines.append) is None
+    assert feed is not None and declared_environ.look(feed, job(word=token), lines.append) is None
     (line,) = lines
     assert line.startswith("SYSTEM_ACCESSTOKEN is a ")
     other = lookup.feed_of(OTHERS[0], {})
-    assert other is not None and declaring.look(other, job(word=token), pytest.fail) is None
+    assert other is not None and declared_environ.look(other, job(word=token), pytest.fail) is None
 
 
 def test_the_provider_hears_nothing_of_it() -> None:

@@ -17,8 +17,9 @@ from artifacts_keyring import feeds
 from artifacts_keyring.feeds import Feed
 from artifacts_keyring.lookup import feed_of
 from artifacts_keyring.urls import Address
-from tests import declaring
-from tests.declaring import EXTERNAL, INDEX, UPLOAD, external
+from tests.conftest import examples
+from tests.fakes import declared_environ
+from tests.fakes.declared_environ import EXTERNAL, INDEX, UPLOAD, external
 
 SCOPED = "https://pkgs.dev.azure.com/org/proj/_packaging/feed/pypi/simple/"
 OLD = "https://org.pkgs.visualstudio.com/_packaging/feed/pypi/simple/"
@@ -259,16 +260,16 @@ OWN = re.compile(r"pkgs\.(dev\.azure\.com|codedev\.ms|codeapp\.ms)|[a-z0-9_.-]+\
 
 
 @given(SERVICES, ENVIRONS)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 def test_no_input_raises(service: str, environ: dict[str, str]) -> None:
     feed = feed_of(service, environ)
-    declaring.refusal(service, environ)
+    declared_environ.refusal(service, environ)
     assert feed is None or feed.kind in ("index", "upload", "host")
 
 
 @given(SERVICES)
 @example("https://evil.example\\@pkgs.dev.azure.com/org/_packaging/feed")
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=examples(1000))
 def test_no_foreign_host_is_accepted(service: str) -> None:
     """Whatever is accepted goes to a host of Azure DevOps, by the reading of two other URL libraries too."""
     feed = feed_of(service, {})
@@ -281,7 +282,7 @@ def test_no_foreign_host_is_accepted(service: str) -> None:
 
 
 @given(st.lists(PIECES, max_size=6).map("".join), st.sampled_from(["tfs.example", "müller.example", "[::1]"]))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 def test_no_foreign_host_is_accepted_where_hosts_are_named(service: str, named: str) -> None:
     feed = feed_of(f"https://{service}", {"ARTIFACTS_KEYRING_HOSTS": named})
     own = {"müller.example": "xn--mller-kva.example"}.get(named, named)
@@ -304,7 +305,7 @@ def test_no_user_part_survives(user: str, spelling: tuple[str, str]) -> None:
 
 
 @given(SERVICES, ENVIRONS)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 def test_a_canonical_url_means_the_same_feed(service: str, environ: dict[str, str]) -> None:
     feed = feed_of(service, environ)
     if feed is not None and feed.url:

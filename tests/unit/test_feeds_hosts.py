@@ -7,7 +7,7 @@ import re
 import pytest
 
 from artifacts_keyring.lookup import feed_of
-from tests.declaring import EXTERNAL, IDENTITY, INDEX, external, refusal
+from tests.fakes.declared_environ import EXTERNAL, IDENTITY, INDEX, external, refusal
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import fuzzing
-from tests.conftest import ROOT
+from tests.conftest import ROOT, examples
 from tests.fuzzing.targets import TARGETS
 
 ENTRIES = [(name, path) for name in TARGETS for path in fuzzing.entries(name)]
@@ -29,7 +29,7 @@ def test_what_is_in_the_corpus_breaks_no_promise(name: str, path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_what_is_made_of_the_corpus_breaks_no_promise(name: str) -> None:
-    @settings(max_examples=RUNS[name], **BOUNDED)  # type: ignore[arg-type]
+    @settings(max_examples=examples(RUNS[name]), **BOUNDED)  # type: ignore[arg-type]
     @given(st.one_of(st.builds(fuzzing.mutated, st.sampled_from(SEEDS[name]), EDITS), st.binary(max_size=200)))
     def run(data: bytes) -> None:
         TARGETS[name](data)

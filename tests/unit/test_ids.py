@@ -9,8 +9,8 @@ import pytest
 from artifacts_keyring import declared
 from artifacts_keyring.credential import Credential
 from artifacts_keyring.lookup import feed_of
-from tests import declaring
-from tests.declaring import (
+from tests.fakes import declared_environ
+from tests.fakes.declared_environ import (
     CLIENT,
     EXTERNAL,
     IDENTITY,
@@ -54,7 +54,7 @@ TFS = "https://tfs.example/Coll/"  # where a collection stands alone
 
 def find(service: str, environ: dict[str, str]) -> Credential | None:
     feed = feed_of(service, environ)
-    return None if feed is None else declaring.look(feed, environ, pytest.fail)
+    return None if feed is None else declared_environ.look(feed, environ, pytest.fail)
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -15,7 +15,8 @@ from credprovider.payload import archive, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.archives import (
+from tests.conftest import examples
+from tests.fakes.archives import (
     KINDS,
     Item,
     Made,
@@ -60,7 +61,7 @@ def tree_below(made: Made) -> Tree:
         return Tree("0" * 64, 20, 2000)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(items=st.lists(ITEMS, max_size=5), kind=st.sampled_from(KINDS), prefix=st.sampled_from(["", "a/", "into/"]))
 def test_whatever_an_archive_holds_nothing_is_written_elsewhere(items: list[Item], kind: str, prefix: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -72,7 +73,7 @@ def test_whatever_an_archive_holds_nothing_is_written_elsewhere(items: list[Item
         assert [path.name for path in (outer / "deep").iterdir()] == ["place"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(data=st.data(), kind=st.sampled_from(KINDS))
 def test_whatever_is_damaged_only_a_refusal_comes_out(data: st.DataObject, kind: str) -> None:
     """Bytes of headers are changed before they are compressed, which no checksum of the container would catch."""

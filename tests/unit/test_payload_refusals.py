@@ -18,7 +18,7 @@ from credprovider.errors import ArchiveError, PayloadError
 from credprovider.lockfile import Tree
 from credprovider.payload import archive, tree
 
-from tests.archives import (
+from tests.fakes.archives import (
     GOOD,
     KINDS,
     TREE,

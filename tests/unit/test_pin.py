@@ -16,12 +16,14 @@ from credprovider.targets import KEYS, by_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import examples
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / lockfile.LOCK_NAME
 DATA: dict[str, Any] = tomllib.loads(COMMITTED.read_text(encoding="utf-8"))
 LINUX = "target.linux-x64"
@@ -197,7 +199,7 @@ def pins(draw: st.DrawFn) -> Pin:
     return Pin(version, release_url, *index, {key: target(key) for key in KEYS})
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(pins())
 def test_reading_undoes_writing(made: Pin) -> None:
     assert lockfile.parse(tomllib.loads(lockfile.render(made))) == made
@@ -223,7 +225,7 @@ def places(table: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str,
     return [*((*path, key) for key in table), *below]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from(places(DATA)), values)
 def test_one_strange_value_anywhere_gives_a_pin_or_one_line(place: tuple[str, ...], value: Toml) -> None:
     data = copy.deepcopy(DATA)
@@ -234,7 +236,7 @@ def test_one_strange_value_anywhere_gives_a_pin_or_one_line(place: tuple[str, ..
     accepted_or_one_line(data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.dictionaries(st.sampled_from(["lock-version", "provider", "index", "target"]) | st.text(), values))
 def test_anything_gives_a_pin_or_one_line(data: dict[str, Any]) -> None:
     accepted_or_one_line(data)

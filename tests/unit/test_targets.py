@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
-from pathlib import Path
 
 import pytest
 from credprovider import targets
 from credprovider.errors import TargetError
 from credprovider.targets import CIBUILDWHEEL_VARIABLE, NON_SC_VARIABLE, RID_VARIABLE, Host
 
-from tests import interpreters
-
 ELSEWHERE = Host("freebsd-14.1-release-amd64")
-SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
 
 @pytest.mark.parametrize("rid", targets.RIDS)
@@ -167,13 +162,6 @@ def test_the_wheel_tags_are_one_a_target() -> None:
     assert len({target.wheel_tag for target in targets.TARGETS}) == len(targets.TARGETS) == 8
     assert targets.by_key("any").wheel_tag == "py3-none-any"
     assert [target.key for target in targets.TARGETS if not target.self_contained] == ["any"]
-
-
-def test_the_oldest_python_resolves_with_its_standard_library_only() -> None:
-    python = interpreters.need("3.9")
-    code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); from credprovider import targets; targets.resolve({{}})"
-    done = subprocess.run([python, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def refused(environ: dict[str, str]) -> str:

@@ -18,7 +18,7 @@ from credprovider.targets import Target
 from credprovider.verify import binaries
 from credprovider.verify.dist import NOT_CONCERNED, Dist, Finding, Member, finding
 
-# Windows gives a path 259 characters, and some site-packages take 154 of them (tests/test_layout.py lists them).
+# Windows gives a path 259 characters; some site-packages take 154 of them (tests/integration/test_layout.py).
 LONGEST_PATH = 100
 
 # What PEP 600 lets a manylinux wheel expect of a system, as far as .NET uses it.

@@ -1,4 +1,4 @@
-"""A login in a network that has nothing but loopback: `unshare … python -m tests.azure.alone HOSTS TREE HOME`.
+"""A login in a network that has nothing but loopback: `unshare … python -m tests.fakes.azure.alone HOSTS TREE HOME`.
 
 Run inside fresh mount and network namespaces (`command` says how). Prints one JSON object: the exit code,
 the user name, the steps, and whether anything outside could be reached. No proxy is involved: the names lead
@@ -15,9 +15,9 @@ import struct
 import sys
 from pathlib import Path
 
-from tests.azure import identity, provider
-from tests.azure.feeds import PKGS
-from tests.azure.world import SPS, AzureWorld
+from tests.fakes.azure import identity, provider
+from tests.fakes.azure.feeds import PKGS
+from tests.fakes.azure.world import SPS, AzureWorld
 
 _SIOCSIFFLAGS, _IFF_UP, _MS_BIND = 0x8914, 1, 4096
 
@@ -25,7 +25,7 @@ _SIOCSIFFLAGS, _IFF_UP, _MS_BIND = 0x8914, 1, 4096
 def command(hosts: Path, tree: Path, home: Path) -> list[str]:
     """The command that runs this module in namespaces of its own; needs util-linux and user namespaces (or root)."""
     namespaces = ["unshare", "--map-root-user", "--mount", "--net", "--pid", "--fork", "--mount-proc"]
-    return [*namespaces, sys.executable, "-m", "tests.azure.alone", str(hosts), str(tree), str(home)]
+    return [*namespaces, sys.executable, "-m", "tests.fakes.azure.alone", str(hosts), str(tree), str(home)]
 
 
 def main(hosts: Path, tree: Path, home: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 from urllib.parse import quote
 
-from tests.azure.server import Answer, Request, as_json
+from tests.fakes.azure.server import Answer, Request, as_json
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 PKGS, LEGACY = "pkgs.dev.azure.com", ".pkgs.visualstudio.com"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.azure.server import Answer, Request, as_json
+from tests.fakes.azure.server import Answer, Request, as_json
 
 HOSTS = ("login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net")
 TENANT = "7e57ab1e-0000-4000-8000-00000000f00d"

@@ -18,10 +18,10 @@ from urllib.parse import unquote, urlsplit
 
 import trustme
 
-from tests.azure import identity, provider
-from tests.azure.feeds import BLOBS, LEGACY, PKGS, SIGNATURE, Feed
-from tests.azure.identity import Identity
-from tests.azure.server import Answer, Request, Server, as_json
+from tests.fakes.azure import identity, provider
+from tests.fakes.azure.feeds import BLOBS, LEGACY, PKGS, SIGNATURE, Feed
+from tests.fakes.azure.identity import Identity
+from tests.fakes.azure.server import Answer, Request, Server, as_json
 
 SPS = "vssps.dev.azure.com"
 _WILD = (LEGACY, ".vssps.visualstudio.com")
