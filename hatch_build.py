@@ -41,7 +41,7 @@ class ProviderHook(BuildHookInterface):  # type: ignore[type-arg]
                 self.app.display_info,
             )
         except BuildError as error:
-            self.app.abort(f"artifacts-keyring: {error}", error.exit_code)
+            self.app.abort(f"artifacts-keyring: {error}")
             raise  # never reached: abort exits
         build_data["force_include"].update(staged.force_include)
         if staged.tag:

@@ -15,7 +15,7 @@ import environment
 
 
 def main() -> int:
-    """0 when everything asked for is in the output folder, else the failure's exit code."""
+    """0 when everything asked for is in the output folder, else 1."""
     environment.ensure("hatchling", "httpx", "platformdirs", "pip")
     from credprovider.build import matrix
     from credprovider.errors import BuildError
@@ -25,7 +25,7 @@ def main() -> int:
         return _build(options)
     except BuildError as error:
         print(f"build.py: {error}", file=sys.stderr)
-        return error.exit_code
+        return 1
     except KeyboardInterrupt:
         print("build.py: interrupted; the output folder is as it was", file=sys.stderr)
         return 130

@@ -23,7 +23,7 @@ _ROW = "{:<12} {:>6}  {:<12}  {:<8}  {}"
 
 
 def main() -> int:
-    """0 when every archive asked for is there, else the exit code of the last failure."""
+    """0 when every archive asked for is there, else 1."""
     environment.ensure("httpx", "platformdirs", "pip")
     sys.path.insert(1, str(environment.ROOT))  # whom to trust is decided in artifacts_keyring
     from credprovider import lockfile, targets
@@ -38,7 +38,7 @@ def main() -> int:
         return _fetch_all(pinned, keys, settings, options.into)
     except BuildError as error:
         print(f"fetch.py: {error}", file=sys.stderr)
-        return error.exit_code
+        return 1
     except KeyboardInterrupt:
         print("fetch.py: interrupted; what is half-done has been removed", file=sys.stderr)
         return 130
@@ -60,7 +60,7 @@ def _fetch_all(pinned: Pin, keys: tuple[str, ...], settings: Settings, into: Pat
             print(_fetch(pinned, key, settings, into), flush=True)
         except BuildError as error:
             print(f"fetch.py: {key}: {error}", file=sys.stderr)
-            code = error.exit_code
+            code = 1
     return code
 
 

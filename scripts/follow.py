@@ -18,7 +18,7 @@ PIN = Path(__file__).resolve().parent / "pin.py"
 
 
 def main() -> int:
-    """0 when the pin is the newest or could be moved, else the exit code of what stopped it."""
+    """0 when the pin is the newest or could be moved, else 1."""
     environment.ensure("httpx", "platformdirs", "pip", "lief", "packaging")
     from credprovider.errors import BuildError
 
@@ -26,7 +26,7 @@ def main() -> int:
         return _follow(_options())
     except BuildError as error:
         print(f"follow.py: {error}", file=sys.stderr)
-        return error.exit_code
+        return 1
     except KeyboardInterrupt:
         print("follow.py: interrupted; run it again", file=sys.stderr)
         return 130

@@ -14,7 +14,7 @@ import environment
 
 
 def main() -> int:
-    """0 when the pin could be made (and, with --write, is written), else the failure's exit code."""
+    """0 when the pin could be made (and, with --write, is written), else 1."""
     environment.ensure("httpx", "platformdirs", "pip", "lief", "packaging")
     sys.path.insert(1, str(environment.ROOT))  # whom to trust is decided in artifacts_keyring
     from credprovider.errors import BuildError
@@ -34,7 +34,7 @@ def main() -> int:
         update_pin.run(request, lambda line: print(line, flush=True))
     except BuildError as error:
         print(f"pin.py: {error}", file=sys.stderr)
-        return error.exit_code
+        return 1
     except KeyboardInterrupt:
         print("pin.py: interrupted; run it again", file=sys.stderr)
         return 130

@@ -1,8 +1,8 @@
 """Cut a release: `python scripts/release.py`, a dry run; `--no-dry-run` when it is meant.
 
-Looks whether this commit may be released, builds everything twice, checks and runs it, compares its
-size with the last release's, and prints the commands that tag it. It tags and uploads nothing:
-release.yml does, when the tag is pushed, and runs the parts of this command one by one:
+Looks whether this commit may be released, builds everything twice, checks and runs it, and prints
+the commands that tag it. It tags and uploads nothing: release.yml does, when the tag is pushed, and
+runs the parts of this command one by one:
 
   state                   may this commit be released?
   compare DIST OTHERS     are the release's files what other machines built?
@@ -34,7 +34,7 @@ PARTS = {"all": 0, "state": 0, "compare": 2, "papers": 2, "announce": 2}
 
 
 def main() -> int:
-    """0 when the part that was asked for went well, else the exit code of what stopped it."""
+    """0 when the part that was asked for went well, else 1."""
     environment.ensure("packaging", "httpx", "platformdirs", "pip", "lief", "deflate")
     from credprovider.errors import BuildError
 
@@ -43,7 +43,7 @@ def main() -> int:
         return _run(options)
     except BuildError as error:
         print(f"release.py: {error}", file=sys.stderr)
-        return error.exit_code
+        return 1
     except KeyboardInterrupt:
         print("release.py: interrupted; nothing was tagged or uploaded", file=sys.stderr)
         return 130
@@ -77,7 +77,7 @@ def _judge(state: State, dry_run: bool) -> tuple[str, ...]:
     for line in found:
         _say(f"! {line}")
     if found and not dry_run:
-        raise RefusedError(f"{state.commit[:12]} may not be released: mend the {len(found)} above, then start again")
+        raise RefusedError(f"{state.commit[:12]} may not be released: fix the {len(found)} above, then start again")
     _say(f"{state.version} at {state.commit[:12]}: {'not ready' if found else 'nothing stands against a release'}")
     return found
 
@@ -93,7 +93,6 @@ def _release(state: State, options: argparse.Namespace) -> None:
             "empty it, or choose another folder with --outdir"
         )
     _build_and_prove(options.outdir, options.verbose, strict=options.strict)
-    _sizes(state, options)
     _conclude(state, against, options.dry_run)
 
 
@@ -103,7 +102,7 @@ def _conclude(state: State, against: Sequence[str], dry_run: bool) -> None:
     _say(f"\n== {state.version} is built, checked and run{', but may not be released' if against else ''}")
     for line in against:
         _say(f"! {line}")
-    # Nobody shall copy a command that tags a commit which may not be released.
+    # A command that tags a commit which may not be released is not there to be copied.
     commit = "COMMIT" if against else state.commit
     _say("once nothing stands against it, these release it:" if against else "to release it:")
     for command in preflight.tag_commands(state, commit):
@@ -134,24 +133,8 @@ def _pass(title: str, verbose: bool, script: str, *arguments: str) -> None:
             if verbose or not line.startswith(QUIET[script]):
                 _say(line.rstrip("\n"))
     if run.returncode:
-        how = f"ended with {run.returncode}" if run.returncode > 0 else f"was ended by signal {-run.returncode}"
-        raise StepError(f"{script} {how}; mend what it says above, then start again")
-
-
-def _sizes(state: State, options: argparse.Namespace) -> None:
-    from credprovider import lockfile
-    from credprovider.maintain import preflight, release_sizes
-    from credprovider.maintain.candidates import Means
-
-    _say("\n== size beside the last release")
-    pinned = lockfile.load(environment.ROOT / lockfile.LOCK_NAME)
-    last = preflight.previous(state) or pinned.index_version
-    source = options.last or f"{pinned.index_distribution}=={last}"
-    before, reason = release_sizes.had(source, Means(os.environ, lambda _line: None))
-    for line in release_sizes.table(release_sizes.in_folder(options.outdir), before, state.version, last):
-        _say(line)
-    if reason:
-        _say(f"! {reason}")
+        how = "failed" if run.returncode > 0 else f"was ended by signal {-run.returncode}"
+        raise StepError(f"{script} {how}; fix what it says above, then start again")
 
 
 def _announce(command: list[str], dry_run: bool) -> int:
@@ -178,7 +161,6 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--verbose", action="store_true", help="show every rule that a file keeps, every equal digest")
     parser.add_argument("--outdir", type=Path, default=Path("dist"), help="output folder (default: dist)")
-    parser.add_argument("--last", type=Path, metavar="DIR", help="the last release's files; default: ask pip's index")
     options = parser.parse_args()
     if len(options.folders) != PARTS[options.part]:
         parser.error(f"{options.part} takes {PARTS[options.part]} folders, {len(options.folders)} are named")

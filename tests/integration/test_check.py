@@ -38,12 +38,6 @@ def test_a_wheel_built_without_its_hook_is_refused(tmp_path: Path) -> None:
     assert {"contents", "payload", "payload-record", "sbom"} <= set(broken(case_of(built)))
 
 
-def test_one_exit_code_for_one_class_of_failure() -> None:
-    codes = {(rule.exit_code, rule.name) for rule in (*wheel_rules.RULES, *sdist_rules.RULES)} - {(38, "pin")}
-    assert len({code for code, _ in codes}) == len({name for _, name in codes}) == len(codes)
-    assert UnreadableError.exit_code not in {code for code, _ in codes}
-
-
 # --- what is no wheel at all
 
 
@@ -116,18 +110,18 @@ def test_the_command_ends_with_the_lowest_code_of_all_failures(wheel: Wheels, tm
     large = padded(good, size).path
     wrong = replaced("dist-info/WHEEL", swapped(b"_2_23_", b"_2_17_"))(good, names).path
     done = run(large, good.path, wrong)
-    assert done.returncode == 34, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
     assert "Tag in WHEEL is py3-none-manylinux_2_17_x86_64, not py3-none-manylinux_2_23_x86_64" in done.stdout
     assert done.stdout.count("0 broken") == 1
 
 
 def test_the_limit_is_the_index_s_to_choose(wheel: Wheels) -> None:
-    assert run("--max-size", "1000", wheel("linux-x64")).returncode == 51
+    assert run("--max-size", "1000", wheel("linux-x64")).returncode == 1
 
 
 def test_the_command_names_what_it_cannot_read(tmp_path: Path) -> None:
     done = run(tmp_path / "missing-1-py3-none-any.whl", tmp_path / "picture.png")
-    assert done.returncode == 30
+    assert done.returncode == 1
     assert "cannot be read" in done.stdout
     assert "picture.png is neither a wheel nor an sdist; valid: .whl, .tar.gz" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr

@@ -12,7 +12,7 @@ from typing import Callable
 from urllib.parse import urlsplit
 
 import pytest
-from credprovider import errors, targets
+from credprovider import targets
 
 from artifacts_keyring.cli.installation import VARIABLES, Variable
 from artifacts_keyring.provider import layout
@@ -218,12 +218,6 @@ def test_exit_codes_are_told() -> None:
     cli = (ROOT / "artifacts_keyring" / "cli" / "main.py").read_text(encoding="utf-8")
     assert "OK, FAILED, USAGE = 0, 1, 2" in cli
     assert "They end with 0 when it is done, 1 when not (a line says why), 2 for bad input." in README
-
-
-def test_the_exit_codes_of_a_build_are_told() -> None:
-    classes = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.BuildError)]
-    rows = re.findall(r"^\| (\d+) \| ", readme.read("CONTRIBUTING.md"), re.MULTILINE)
-    assert sorted(map(int, rows)) == sorted(each.exit_code for each in classes if each is not errors.BuildError)
 
 
 def test_the_readme_is_a_page_that_a_person_reads() -> None:

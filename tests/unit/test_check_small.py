@@ -453,14 +453,3 @@ def test_the_pin_of_an_sdist(tmp_path: Path) -> None:
         (fault,) = sdist_rules.pinned(sdist(tmp_path, {name: broken})).faults
         assert fault.startswith(f"{name} is no pin: ")
     assert sdist_rules.pinned(sdist(tmp_path, {})).faults[0].startswith(f"{name} is no pin: ")
-
-
-# --- the tables
-
-
-def test_exit_codes_are_promises() -> None:
-    """Other programs act on them: a code keeps its meaning, a new rule gets a new one."""
-    assert [rule.exit_code for rule in wheel_rules.RULES] == list(range(31, 56))
-    codes = {rule.name: rule.exit_code for rule in wheel_rules.RULES}
-    assert {rule.name: rule.exit_code for rule in sdist_rules.RULES if rule.name != "pin"}.items() <= codes.items()
-    assert [rule.exit_code for rule in sdist_rules.RULES if rule.name == "pin"] == [codes["payload-record"]]

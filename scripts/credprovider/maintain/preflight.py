@@ -193,19 +193,6 @@ def _is_later(tag: str, state: State) -> bool:
         return False
 
 
-def previous(state: State) -> str | None:
-    """The version of the newest tag below this version, or None where there is none."""
-    older = [tag.removeprefix("v") for tag in state.tags if tag.startswith("v") and _is_earlier(tag, state)]
-    return max(older, key=Version, default=None)
-
-
-def _is_earlier(tag: str, state: State) -> bool:
-    try:
-        return Version(tag.removeprefix("v")) < Version(state.version)
-    except InvalidVersion:
-        return False
-
-
 def notes(state: State) -> str:
     """The release notes: the changelog's part for this version. Raises RefusedError if there is none."""
     for section in state.sections:

@@ -11,10 +11,10 @@ from typing import Callable
 
 from packaging.version import Version
 
+from credprovider import targets
 from credprovider.build import matrix, recompress
 from credprovider.errors import OutputError, RefusedError, ReproducibilityError
 from credprovider.fetch.download import hash_file
-from credprovider.maintain import release_sizes
 from credprovider.maintain.preflight import State, notes
 
 SUMS = "SHA256SUMS"
@@ -24,10 +24,16 @@ SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 Say = Callable[[str], None]
 
 
+def key_of(name: str) -> str | None:
+    """Which part of a release the file `name` is: a target's key, ``sdist``, or None."""
+    ends = {f"-{target.wheel_tag}.whl": target.key for target in targets.TARGETS} | {".tar.gz": matrix.SDIST}
+    return next((key for end, key in ends.items() if name.endswith(end)), None)
+
+
 def files(folder: Path) -> list[Path]:
     """The files of a release in `folder`: every part of it once and nothing else. Raises RefusedError."""
     found = sorted(path for path in folder.glob("*") if not path.name.startswith("."))
-    keys = [release_sizes.key_of(path.name) for path in found]
+    keys = [key_of(path.name) for path in found]
     strange = [path.name for path, key in zip(found, keys) if key not in matrix.RELEASE]
     missing = [key for key in matrix.RELEASE if key not in keys]
     twice = sorted({key for key in keys if key and keys.count(key) > 1})
@@ -51,10 +57,10 @@ def compare(built: Path, native: Path, say: Say) -> None:
     ours = files(built)
     others: dict[str | None, list[Path]] = {}
     for path in sorted([*native.rglob("*.whl"), *native.rglob("*.tar.gz")]):
-        others.setdefault(release_sizes.key_of(path.name), []).append(path)
-    if lacking := [path.name for path in ours if release_sizes.key_of(path.name) not in others]:
+        others.setdefault(key_of(path.name), []).append(path)
+    if lacking := [path.name for path in ours if key_of(path.name) not in others]:
         raise RefusedError(f"{native} has no other build of {', '.join(lacking)}; run all of release.yml's native jobs")
-    pairs = [(path, other) for path in ours for other in others[release_sizes.key_of(path.name)]]
+    pairs = [(path, other) for path in ours for other in others[key_of(path.name)]]
     try:
         different = sorted({path.name for path, other in pairs if not _same(path, other, say)})
     except OSError as error:
@@ -83,7 +89,7 @@ def _ways(ours: Path, theirs: Path) -> Iterator[tuple[str, str]]:
         copy = Path(shutil.copyfile(theirs, Path(folder) / theirs.name))
         recompress.smallest(copy)
         yield "every byte, deflated alike", hash_file(copy)
-        if str(release_sizes.key_of(ours.name)).startswith("win-"):
+        if str(key_of(ours.name)).startswith("win-"):
             _with_modes_of(ours, theirs, copy)
             recompress.smallest(copy)
             yield "every byte, deflated alike, but for modes", hash_file(copy)
@@ -142,5 +148,5 @@ def foreign(folder: Path, version: str) -> list[str]:
     return [
         name
         for name in names
-        if release_sizes.key_of(name) not in matrix.RELEASE or not name.startswith((f"{stem}-", f"{stem}.tar.gz"))
+        if key_of(name) not in matrix.RELEASE or not name.startswith((f"{stem}-", f"{stem}.tar.gz"))
     ]

@@ -55,8 +55,6 @@ _CLR_32BIT_REQUIRED = 0x2
 class BinaryError(BuildError):
     """A file begins like an ELF, Mach-O or PE file but cannot be read as one."""
 
-    exit_code = 30
-
 
 class Slice(NamedTuple):
     """One machine's code in a file (a universal Mach-O file has several).

@@ -37,8 +37,6 @@ _READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.er
 class UnreadableError(BuildError):
     """A file cannot be opened as what its name says it is."""
 
-    exit_code = 30
-
 
 @dataclass(frozen=True)
 class Reference:
@@ -128,11 +126,10 @@ NOT_CONCERNED = Finding(applies=False)
 
 
 class Rule(NamedTuple):
-    """A row of a table of rules: name, what it proves, exit code of a file that breaks it, and the rule itself."""
+    """A row of a table of rules: name, what it proves, and the rule itself."""
 
     name: str
     proves: str
-    exit_code: int
     check: Callable[[Dist], Finding]
 
 

@@ -28,11 +28,6 @@ class Report:
         """The rules that it breaks."""
         return tuple(outcome for outcome in self.outcomes if outcome.finding.faults)
 
-    @property
-    def exit_code(self) -> int:
-        """0, or the lowest exit code of the rules it breaks."""
-        return min((outcome.rule.exit_code for outcome in self.broken), default=0)
-
 
 def check(path: Path, reference: Reference, names: Sequence[str] = ()) -> Report:
     """Hold the wheel or sdist at `path` against its rules (those called `names`; all if there are none).
@@ -52,25 +47,25 @@ def _open(path: Path, reference: Reference) -> tuple[Dist, tuple[Rule, ...]]:
 
 
 def run(paths: Sequence[Path], reference: Reference, say: Say, mark: Callable[[str], str] = str) -> int:
-    """Check all files, say one line per rule, and return 0 or the lowest exit code of all failures."""
-    codes = [_one(path, reference, say, mark) for path in paths]
-    return min((code for code in codes if code), default=0)
+    """Check all files, say one line per rule, and return 0 if every file keeps every rule, else 1."""
+    kept = [_keeps_all(path, reference, say, mark) for path in paths]
+    return 0 if all(kept) else 1
 
 
-def _one(path: Path, reference: Reference, say: Say, mark: Callable[[str], str]) -> int:
+def _keeps_all(path: Path, reference: Reference, say: Say, mark: Callable[[str], str]) -> bool:
     say(str(path.name))
     try:
         report = check(path, reference)
     except BuildError as error:
-        say(f"  {mark('✗')} {error} (exit code {error.exit_code})")
-        return error.exit_code
+        say(f"  {mark('✗')} {error}")
+        return False
     for outcome in report.outcomes:
         for line in lines(outcome, mark):
             say(f"  {line}")
     names = ", ".join(outcome.rule.name for outcome in report.broken)
     kept = sum(outcome.finding.applies for outcome in report.outcomes) - len(report.broken)
     say(f"  {kept} rules kept, {len(report.broken)} broken{': ' if names else ''}{names}")
-    return report.exit_code
+    return not report.broken
 
 
 def lines(outcome: Outcome, mark: Callable[[str], str] = str) -> list[str]:
@@ -83,16 +78,11 @@ def lines(outcome: Outcome, mark: Callable[[str], str] = str) -> list[str]:
     shown = list(finding.faults[:_FAULTS_SHOWN])
     if len(finding.faults) > len(shown):
         shown.append(f"and {len(finding.faults) - len(shown)} more")
-    head = f"{mark('✗')} {rule.name:<16} not so: {rule.proves} (exit code {rule.exit_code})"
+    head = f"{mark('✗')} {rule.name:<16} not so: {rule.proves}"
     return [head, *(f"    {' '.join(fault.split())}" for fault in shown)]
 
 
 def describe() -> list[str]:
     """The rules of both kinds, one line each, for people."""
-    told = [f"{rule.exit_code}  {kind:<6} {rule.name:<16} {rule.proves}" for kind, rule in _all()]
-    return ["exit code, kind, rule, what it proves", f"{UnreadableError.exit_code}  both   (readable)", *told]
-
-
-def _all() -> list[tuple[str, Rule]]:
     every = [("wheel", rule) for rule in wheel_rules.RULES] + [("sdist", rule) for rule in sdist_rules.RULES]
-    return sorted(every, key=lambda row: row[1].exit_code)
+    return [f"{kind:<6} {rule.name:<16} {rule.proves}" for kind, rule in every]

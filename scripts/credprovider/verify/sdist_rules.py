@@ -127,22 +127,22 @@ def requirements(dist: Dist) -> Finding:
     return metadata_rules.requirements(dist, "PKG-INFO")
 
 
-# A rule that wheels have too has the same name and exit code there.
+# A rule that wheels have too has the same name there.
 RULES: tuple[Rule, ...] = (
-    Rule("entries", "regular files, each once, below one folder, owned by nobody in particular", 31, entries),
-    Rule("names", "file name, top folder and PKG-INFO say the same name and version", 34, names),
-    Rule("contents", "what a wheel is built from is there; caches, CI and stray files are not", 36, contents),
-    Rule("payload", "the payload's tree digest is the pinned one", 37, payload_rules.tree),
-    Rule("pin", "the pin in it is the one it is held against", 38, pinned),
-    Rule("modes", "what is started is executable, and nothing else", 39, payload_rules.modes),
-    Rule("machine", "every ELF, Mach-O and PE file is for its folder's machine, or for all", 40, payload_rules.machine),
-    Rule("authenticode", "the signature of every PE file verifies", 45, payload_rules.authenticode),
-    Rule("issuers", "the authorities behind those signatures are the expected ones", 46, payload_rules.issuers),
-    Rule("code-signatures", "every Mach-O file has its code signature", 47, payload_rules.code_signatures),
-    Rule("licences", "our licence and the vendor's, as the payload has them, are there", 48, licences),
-    Rule("secrets", "no text looks like a credential", 50, metadata_rules.secrets),
-    Rule("size", "the index takes a file of this size", 51, metadata_rules.size),
-    Rule("description", "the index can show the description (twine check --strict)", 52, metadata_rules.renders),
-    Rule("requirements", "every supported Python is admitted, no needless dependency asked for", 53, requirements),
-    Rule("paths", "no path has more than 100 characters, or Windows could not install it", 55, payload_rules.paths),
+    Rule("entries", "regular files, each once, below one folder, owned by nobody in particular", entries),
+    Rule("names", "file name, top folder and PKG-INFO say the same name and version", names),
+    Rule("contents", "what a wheel is built from is there; caches, CI and stray files are not", contents),
+    Rule("payload", "the payload's tree digest is the pinned one", payload_rules.tree),
+    Rule("pin", "the pin in it is the one it is held against", pinned),
+    Rule("modes", "what is started is executable, and nothing else", payload_rules.modes),
+    Rule("machine", "every ELF, Mach-O and PE file is for its folder's machine, or for all", payload_rules.machine),
+    Rule("authenticode", "the signature of every PE file verifies", payload_rules.authenticode),
+    Rule("issuers", "the authorities behind those signatures are the expected ones", payload_rules.issuers),
+    Rule("code-signatures", "every Mach-O file has its code signature", payload_rules.code_signatures),
+    Rule("licences", "our licence and the vendor's, as the payload has them, are there", licences),
+    Rule("secrets", "no text looks like a credential", metadata_rules.secrets),
+    Rule("size", "the index takes a file of this size", metadata_rules.size),
+    Rule("description", "the index can show the description (twine check --strict)", metadata_rules.renders),
+    Rule("requirements", "every supported Python is admitted, no needless dependency asked for", requirements),
+    Rule("paths", "no path has more than 100 characters, or Windows could not install it", payload_rules.paths),
 )
