@@ -16,7 +16,7 @@ import environment
 
 def main() -> int:
     """0 when everything asked for is in the output folder, else 1."""
-    environment.ensure("hatchling", "httpx", "platformdirs", "pip")
+    environment.ensure("hatchling", "httpx", "pip")
     from credprovider.build import matrix
     from credprovider.errors import BuildError
 

@@ -24,7 +24,7 @@ _ROW = "{:<12} {:>6}  {:<12}  {:<8}  {}"
 
 def main() -> int:
     """0 when every archive asked for is there, else 1."""
-    environment.ensure("httpx", "platformdirs", "pip")
+    environment.ensure("httpx", "pip")
     sys.path.insert(1, str(environment.ROOT))  # whom to trust is decided in artifacts_keyring
     from credprovider import lockfile, targets
     from credprovider.errors import BuildError
@@ -68,30 +68,20 @@ def _fetch(pinned: Pin, key: str, settings: Settings, into: Path | None) -> str:
     """Obtain one archive, make sure of it, put it where it was asked for; a row for the table."""
     from credprovider.fetch import sources
 
+    def say(line: str) -> None:
+        print(f"  {line}", file=sys.stderr)
+
     wanted = pinned.targets[key]
-    archive = sources.obtain(pinned, wanted, settings, lambda line: print(f"  {line}", file=sys.stderr))
+    archive = sources.obtain(pinned, wanted, settings, say)
     if not archive.verified:
-        _compare_tree(pinned, key, archive)
+        with tempfile.TemporaryDirectory(prefix="artifacts-keyring-") as scratch:
+            archive = sources.unpack(pinned, wanted, settings, Path(scratch) / "payload", say)
     path = archive.path
     if into is not None:
         path = into / (wanted.index_file if archive.prefix else wanted.asset).name
         _copy(archive, path)
     megabytes = f"{path.stat().st_size / 1e6:.1f}"
     return _ROW.format(key, megabytes, archive.sha256[:12], "checksum" if archive.verified else "tree", path)
-
-
-def _compare_tree(pinned: Pin, key: str, archive: Archive) -> None:
-    from credprovider.errors import BuildError
-    from credprovider.fetch import sources
-    from credprovider.payload import tree
-
-    with tempfile.TemporaryDirectory(prefix="artifacts-keyring-") as scratch:
-        try:
-            tree.unpack(archive, pinned.targets[key].tree, Path(scratch) / "payload")
-        except BuildError:
-            sources.reject(archive)
-            raise
-    sources.confirm(archive)
 
 
 def _copy(archive: Archive, path: Path) -> None:

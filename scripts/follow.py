@@ -19,7 +19,7 @@ PIN = Path(__file__).resolve().parent / "pin.py"
 
 def main() -> int:
     """0 when the pin is the newest or could be moved, else 1."""
-    environment.ensure("httpx", "platformdirs", "pip", "lief", "packaging")
+    environment.ensure("httpx", "pip", "lief", "packaging")
     from credprovider.errors import BuildError
 
     try:

@@ -15,7 +15,7 @@ import environment
 
 def main() -> int:
     """0 when the pin could be made (and, with --write, is written), else 1."""
-    environment.ensure("httpx", "platformdirs", "pip", "lief", "packaging")
+    environment.ensure("httpx", "pip", "lief", "packaging")
     sys.path.insert(1, str(environment.ROOT))  # whom to trust is decided in artifacts_keyring
     from credprovider.errors import BuildError
     from credprovider.maintain import update_pin

@@ -35,7 +35,7 @@ PARTS = {"all": 0, "state": 0, "compare": 2, "papers": 2, "announce": 2}
 
 def main() -> int:
     """0 when the part that was asked for went well, else 1."""
-    environment.ensure("packaging", "httpx", "platformdirs", "pip", "lief", "deflate")
+    environment.ensure("packaging", "httpx", "pip", "lief", "deflate")
     from credprovider.errors import BuildError
 
     options = _options()

@@ -16,7 +16,7 @@ from typing import Any, Callable
 
 from artifacts_keyring.provider.layout import FOLDER, PACKAGE
 from credprovider import lockfile, targets
-from credprovider.errors import BuildError, PayloadError, PinError
+from credprovider.errors import PayloadError, PinError
 from credprovider.lockfile import Pin
 from credprovider.payload import sbom
 from credprovider.payload import tree as trees
@@ -28,7 +28,7 @@ SBOM_NAME = "artifacts-credprovider.cdx.json"
 LICENSES = "licenses/provider"
 
 # What downloading needs; a build that finds its payload in an unpacked sdist needs none of it.
-_DOWNLOAD = ["httpx>=0.27", "platformdirs>=4", "pip>=24", "truststore>=0.9; python_version >= '3.10'"]
+_DOWNLOAD = ["httpx>=0.27", "pip>=24", "truststore>=0.9; python_version >= '3.10'"]
 
 
 @dataclass(frozen=True)
@@ -134,13 +134,7 @@ def _obtain(build: Build, pinned: Pin, target: Target, into: Path, say: Callable
     # Only here, so that a build from an unpacked sdist imports no downloader.
     from credprovider.fetch import sources
 
-    archive = sources.obtain(pinned, pinned.targets[target.key], sources.Settings.from_environ(build.environ), say)
-    try:
-        trees.unpack(archive, pinned.targets[target.key].tree, into)
-    except BuildError:
-        sources.reject(archive)
-        raise
-    sources.confirm(archive)
+    archive = sources.unpack(pinned, target, sources.Settings.from_environ(build.environ), into, say)
     say(f"artifacts-keyring: payload from {archive.origin}, {_figures(pinned, target)}")
     return into
 

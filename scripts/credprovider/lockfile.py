@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from credprovider.errors import PinError
-from credprovider.targets import KEYS, TARGETS, by_key
+from credprovider.targets import KEYS, TARGETS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,7 +22,7 @@ else:  # hatchling brings tomli there
     import tomli as tomllib
 
 LOCK_NAME = "credprovider.lock.toml"
-LOCK_VERSION = 1
+LOCK_VERSION = 2
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+)+([-.+]?[a-z0-9])*")
@@ -37,28 +37,22 @@ _SHOWN = 120
 
 
 @dataclass(frozen=True)
-class Asset:
-    """An archive on the vendor's release page. `sha256` is None while nobody has measured it."""
+class PinnedFile:
+    """A file that carries a payload below its folder `prefix` (empty: at its top). False if there is none.
+
+    sha256: None while it is not known: the vendor publishes no digest, and the file was never fetched from its page.
+    """
 
     name: str
-    url: str
     sha256: str | None
-
-
-@dataclass(frozen=True)
-class IndexFile:
-    """A file on a package index that carries the same payload below its folder `prefix`."""
-
-    name: str
-    sha256: str
-    prefix: str
+    prefix: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.name)
 
 
 # A release may be pinned before any distribution carries it.
-NO_INDEX_FILE = IndexFile("", "", "")
+NO_FILE = PinnedFile("", None)
 
 
 @dataclass(frozen=True)
@@ -72,12 +66,14 @@ class Tree:
 
 @dataclass(frozen=True)
 class PinnedTarget:
-    """Everything the pin says of one target. `index_file` is false where no index carries its payload."""
+    """Everything the pin says of one target.
+
+    asset: on the vendor's release page. index_file: on a package index; false where none carries the payload.
+    """
 
     key: str
-    tag: str
-    asset: Asset
-    index_file: IndexFile
+    asset: PinnedFile
+    index_file: PinnedFile
     tree: Tree
 
 
@@ -94,6 +90,10 @@ class Pin:
     index_distribution: str
     index_version: str
     targets: Mapping[str, PinnedTarget]
+
+    def asset_url(self, key: str) -> str:
+        """Where the vendor publishes the asset of the target `key`."""
+        return f"{self.release_url}/{self.targets[key].asset.name}"
 
 
 def load(path: Path) -> Pin:
@@ -130,7 +130,7 @@ def parse(data: Mapping[str, Any]) -> Pin:
         release_url=release_url,
         index_distribution=distribution,
         index_version=index_version,
-        targets={key: _target(targets.table(key), key, release_url, bool(distribution)) for key in KEYS},
+        targets={key: _target(targets.table(key), key, bool(distribution)) for key in KEYS},
     )
 
 
@@ -157,38 +157,31 @@ def _names_version(place: _Place, name: str, url: str, version: str) -> None:
         place.fail(name, url, f"a URL with v{version} as one part of its path")
 
 
-def _target(place: _Place, key: str, release_url: str, indexed: bool) -> PinnedTarget:
-    place.only("tag", "asset", "tree", optional=("index-file",) if indexed else ())
-    tag = by_key(key).tag
-    if place.text("tag", _FILE_NAME, tag) != tag:
-        place.fail("tag", place.data["tag"], f"{tag}, as in scripts/credprovider/targets.py")
+def _target(place: _Place, key: str, indexed: bool) -> PinnedTarget:
+    place.only("asset", "tree", optional=("index-file",) if indexed else ())
     return PinnedTarget(
         key=key,
-        tag=tag,
-        asset=_asset(place.table("asset"), release_url),
-        index_file=_index_file(place.table("index-file")) if "index-file" in place.data else NO_INDEX_FILE,
+        asset=_asset(place.table("asset")),
+        index_file=_index_file(place.table("index-file")) if "index-file" in place.data else NO_FILE,
         tree=_tree(place.table("tree")),
     )
 
 
-def _asset(place: _Place, release_url: str) -> Asset:
-    place.only("name", "url", optional=("sha256",))
+def _asset(place: _Place) -> PinnedFile:
+    place.only("name", optional=("sha256",))
     name = place.text("name", _FILE_NAME, "a file name")
     if not name.endswith((".zip", ".tar.gz")):
         place.fail("name", name, "a .zip or .tar.gz file")
-    url = f"{release_url}/{name}"
-    if place.data["url"] != url:
-        place.fail("url", place.data["url"], f"{url} (release-url with the name)")
-    return Asset(name, url, place.digest("sha256") if "sha256" in place.data else None)
+    return PinnedFile(name, place.digest("sha256") if "sha256" in place.data else None)
 
 
-def _index_file(place: _Place) -> IndexFile:
+def _index_file(place: _Place) -> PinnedFile:
     place.only("name", "sha256", "prefix")
     name = place.text("name", _FILE_NAME, "a file name")
     if not name.endswith((".whl", ".tar.gz")):
         place.fail("name", name, "a .whl or .tar.gz file")
     prefix = place.text("prefix", _PREFIX, "a folder that ends in a slash, no part of which starts with a dot")
-    return IndexFile(name, place.digest("sha256"), prefix)
+    return PinnedFile(name, place.digest("sha256"), prefix)
 
 
 def _tree(place: _Place) -> Tree:
@@ -270,15 +263,14 @@ def _render_target(target: PinnedTarget) -> str:
     known = f'sha256 = "{target.asset.sha256}"\n' if target.asset.sha256 else ""
     name = f"target.{target.key}"
     return (
-        f'\n[{name}]\ntag = "{target.tag}"\n'
-        f'[{name}.asset]\nname = "{target.asset.name}"\nurl = "{target.asset.url}"\n{known}'
+        f'\n[{name}.asset]\nname = "{target.asset.name}"\n{known}'
         f"{_render_index_file(name, target.index_file)}"
         f'[{name}.tree]\nsha256 = "{target.tree.sha256}"\n'
         f"files = {target.tree.files}\nbytes = {target.tree.bytes}\n"
     )
 
 
-def _render_index_file(name: str, file: IndexFile) -> str:
+def _render_index_file(name: str, file: PinnedFile) -> str:
     if not file:
         return ""
     return f'[{name}.index-file]\nname = "{file.name}"\nsha256 = "{file.sha256}"\nprefix = "{file.prefix}"\n'

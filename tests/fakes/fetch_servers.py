@@ -14,7 +14,7 @@ from credprovider.fetch import cache, sources
 from credprovider.fetch.download import Download, Patience, fetch
 from credprovider.fetch.http import Access, Web
 from credprovider.fetch.sources import Archive, Settings
-from credprovider.lockfile import Asset, IndexFile, Pin, PinnedTarget, Tree
+from credprovider.lockfile import Pin, PinnedFile, PinnedTarget, Tree
 
 from tests.fakes import servers
 from tests.fakes.servers import Authority, Server, serve
@@ -88,9 +88,8 @@ class Bench:
         release = f"{self.server.url}/release/v{VERSION}"
         target = PinnedTarget(
             KEY,
-            "manylinux",
-            Asset(ASSET, f"{release}/{ASSET}", self.known),
-            IndexFile(FILE, digest(FROM_INDEX), "some_project/bin/"),
+            PinnedFile(ASSET, self.known),
+            PinnedFile(FILE, digest(FROM_INDEX), "some_project/bin/"),
             Tree("7" * 64, 3, 1000),
         )
         return Pin(VERSION, release, PROJECT, "1.0", {KEY: target})

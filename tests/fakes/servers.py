@@ -92,21 +92,6 @@ def content(body: bytes, media_type: str = "application/octet-stream", **headers
     return lambda handler: handler.send(200, body, {"Content-Type": media_type, **named})
 
 
-def ranged(body: bytes, etag: str) -> Answer:
-    """A body of which parts can be asked for, as long as If-Range names its tag."""
-
-    def answer(handler: Handler) -> None:
-        wanted = handler.headers.get("Range", "")
-        if not wanted or handler.headers.get("If-Range") != etag:
-            handler.send(200, body, {"ETag": etag})
-            return
-        start = int(wanted.removeprefix("bytes=").rstrip("-"))
-        span = f"bytes {start}-{len(body) - 1}/{len(body)}"
-        handler.send(206, body[start:], {"ETag": etag, "Content-Range": span})
-
-    return answer
-
-
 def cut(body: bytes, after: int, **headers: str) -> Answer:
     """A transfer that breaks off after so many bytes."""
     return lambda handler: handler.send(200, body[:after], headers, length=len(body))

@@ -103,7 +103,7 @@ def test_a_new_release_is_shown_and_written_only_when_told(world: World) -> None
     world.run("2.0.6", write=True)
     written = lockfile.load(world.lock)
     assert (written.version, written.targets["any"].tree) == ("2.0.6", tree_of(files))
-    assert written.targets["any"].asset.url.endswith("/releases/download/v2.0.6/" + world.name("any"))
+    assert written.asset_url("any").endswith("/releases/download/v2.0.6/" + world.name("any"))
     assert not written.targets["any"].index_file, "no index is known to carry it"
     assert [path.name for path in world.root.iterdir() if path.name.startswith(".")] == []
 

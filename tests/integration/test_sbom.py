@@ -69,10 +69,12 @@ def test_it_names_the_provider_its_source_and_its_digests(key: str, lock: Pin, p
     assert provider["purl"] == f"pkg:github/microsoft/artifacts-credprovider@v{lock.version}"
     assert provider["licenses"] == [{"license": {"id": "MIT"}}]
     references = {one["type"]: one for one in provider["externalReferences"]}
-    assert references["distribution"]["url"] == row.asset.url
+    assert references["distribution"]["url"] == lock.asset_url(key)
     digests = [one["content"] for one in references["distribution"].get("hashes", [])]
     assert digests == ([row.asset.sha256] if row.asset.sha256 else [])
-    assert {("tree:sha256", row.tree.sha256), ("target", key), ("platform-tag", row.tag)} <= set(properties(provider))
+    assert {("tree:sha256", row.tree.sha256), ("target", key), ("platform-tag", targets.by_key(key).tag)} <= set(
+        properties(provider)
+    )
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -38,7 +38,7 @@ def test_the_folder_comes_first_and_asks_nobody(bench: Bench, below: str) -> Non
     got = bench.obtain(ARTIFACTS_CREDENTIAL_PROVIDER_ARCHIVE_DIR=str(bench.folder / "mine"))
     assert got == Archive(path, "tar.gz", "", digest(b"mine"), False, str(path))
     assert bench.server.seen == []
-    sources.reject(got)
+    sources._reject(got)
     assert path.exists(), "the user's own file is never removed"
 
 
@@ -88,7 +88,7 @@ def test_an_archive_of_unknown_checksum_is_remembered_once_its_tree_has_matched(
     assert (got.verified, got.sha256, got.kind, got.prefix) == (False, digest(FROM_RELEASE), "tar.gz", "")
     bench.obtain()
     assert len(bench.server.seen) == 2, "not trusted before its tree has matched"
-    sources.confirm(got)
+    sources._confirm(got)
     again = bench.obtain()
     assert (again.path, again.verified) == (got.path, False)
     assert len(bench.server.seen) == 2
@@ -97,8 +97,8 @@ def test_an_archive_of_unknown_checksum_is_remembered_once_its_tree_has_matched(
 def test_an_archive_whose_tree_did_not_match_is_forgotten(bench: Bench) -> None:
     bench.offer_release(b"wrong tree")
     got = bench.obtain()
-    sources.confirm(got)
-    sources.reject(got)
+    sources._confirm(got)
+    sources._reject(got)
     assert bench.cached == []
     bench.offer_release()
     assert bench.obtain().sha256 == digest(FROM_RELEASE)
@@ -118,7 +118,7 @@ def test_a_damaged_cache_stops_one_build_and_the_next_recovers(bench: Bench, dam
 def test_a_damaged_archive_that_its_tree_had_vouched_for_is_noticed(bench: Bench) -> None:
     bench.offer_release()
     got = bench.obtain()
-    sources.confirm(got)
+    sources._confirm(got)
     got.path.write_bytes(b"truncated")
     with pytest.raises(ChecksumError, match="run the build again"):
         bench.obtain()
@@ -149,12 +149,11 @@ def test_a_home_that_cannot_be_written_does_not_stop_a_build(bench: Bench) -> No
     assert "serves this build only" in bench.said[0]
 
 
-def test_the_cache_is_the_users_own_with_and_without_platformdirs() -> None:
+def test_the_cache_is_the_users_own() -> None:
     expected = platformdirs.user_cache_dir("artifacts-keyring-build", appauthor=False)
-    assert cache.locate({}).root == Path(expected)
-    assert cache._plain_user_cache(os.environ, sys.platform) == Path(expected)
-    assert cache._plain_user_cache({"HOME": "/h"}, "darwin").as_posix() == "/h/Library/Caches/artifacts-keyring-build"
-    assert cache._plain_user_cache({"LOCALAPPDATA": "/l"}, "win32").as_posix() == "/l/artifacts-keyring-build/Cache"
+    assert cache.locate(os.environ).root == Path(expected)
+    assert cache._user_cache({"HOME": "/h"}, "darwin").as_posix() == "/h/Library/Caches/artifacts-keyring-build"
+    assert cache._user_cache({"LOCALAPPDATA": "/l"}, "win32").as_posix() == "/l/artifacts-keyring-build/Cache"
 
 
 # Release page and mirror
@@ -250,10 +249,10 @@ def test_folder_and_cache_need_nothing_but_the_standard_library(bench: Bench) ->
         from pathlib import Path
         sys.path[:0] = [{str(ROOT / "scripts")!r}, {str(ROOT)!r}]
         from credprovider.fetch import sources
-        from credprovider.lockfile import Asset, IndexFile, Pin, PinnedTarget, Tree
+        from credprovider.lockfile import Pin, PinnedFile, PinnedTarget, Tree
         pin = {bench.pin!r}
         got = sources.obtain(pin, pin.targets[{KEY!r}], sources.Settings.from_environ(), print)
-        print(got.path.read_bytes(), sorted(set(sys.modules) & {{"httpx", "platformdirs"}}))
+        print(got.path.read_bytes(), sorted(set(sys.modules) & {{"httpx"}}))
         """
     env = {**bench.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     run = [sys.executable, "-S", "-I", "-c", textwrap.dedent(program)]
@@ -288,5 +287,5 @@ def test_the_real_index_serves_the_real_file(lock: Pin, tmp_path: Path) -> None:
                 raise
             pytest.skip(f"the package index cannot be reached from here: {reason}")
     assert got.verified
-    assert got.path == tmp_path / "sha256" / wanted.index_file.sha256
+    assert got.path == tmp_path / "sha256" / str(wanted.index_file.sha256)
     assert got.prefix == wanted.index_file.prefix

@@ -24,8 +24,8 @@ ORDER = {
     ),
     "scripts/credprovider": (
         "errors targets lockfile",
-        "fetch",
         "payload",
+        "fetch",
         "hook",
         "verify",
         "build",

@@ -11,8 +11,8 @@ from typing import Any, Union
 import pytest
 from credprovider import lockfile
 from credprovider.errors import PinError
-from credprovider.lockfile import Asset, IndexFile, Pin, PinnedTarget, Tree
-from credprovider.targets import KEYS, by_key
+from credprovider.lockfile import Pin, PinnedFile, PinnedTarget, Tree
+from credprovider.targets import KEYS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,7 +38,7 @@ MALFORMED: list[tuple[str, object, str]] = [
     ("target.linux-musl-x64", {}, "target has the unknown key 'linux-musl-x64'; valid: linux-x64, "),
     (f"{LINUX}.surplus", 1, f"{LINUX} has the unknown key 'surplus'"),
     (f"{LINUX}.asset.surplus", 1, f"{LINUX}.asset has the unknown key 'surplus'"),
-    (f"{LINUX}.asset.sha-256", HEX, f"{LINUX}.asset has the unknown key 'sha-256'; valid: name, url, sha256"),
+    (f"{LINUX}.asset.sha-256", HEX, f"{LINUX}.asset has the unknown key 'sha-256'; valid: name, sha256"),
     (f"{LINUX}.index-file.url", "x", f"{LINUX}.index-file has the unknown key 'url'"),
     (f"{LINUX}.tree.size", 1, f"{LINUX}.tree has the unknown key 'size'"),
     ("new\nline", 1, "unknown key 'new?line'"),
@@ -46,13 +46,11 @@ MALFORMED: list[tuple[str, object, str]] = [
     ("provider", GONE, "its top level lacks 'provider'"),
     ("provider.version", GONE, "provider lacks 'version'"),
     ("provider.release-url", GONE, "provider lacks 'release-url'"),
-    ("index", GONE, f"{LINUX} has the unknown key 'index-file'; valid: tag, asset, tree"),
+    ("index", GONE, f"{LINUX} has the unknown key 'index-file'; valid: asset, tree"),
     ("index.distribution", GONE, "index lacks 'distribution'"),
     ("target", GONE, "its top level lacks 'target'"),
     *((f"target.{key}", GONE, f"target lacks '{key}'") for key in KEYS),
-    (f"{LINUX}.tag", GONE, f"{LINUX} lacks 'tag'"),
     (f"{LINUX}.asset", GONE, f"{LINUX} lacks 'asset'"),
-    (f"{LINUX}.asset.url", GONE, f"{LINUX}.asset lacks 'url'"),
     (f"{LINUX}.index-file.sha256", GONE, f"{LINUX}.index-file lacks 'sha256'"),
     (f"{LINUX}.tree.bytes", GONE, f"{LINUX}.tree lacks 'bytes'"),
     ("lock-version", 2, "lock-version is 2; valid: 1"),
@@ -80,18 +78,9 @@ MALFORMED: list[tuple[str, object, str]] = [
     ("provider.release-url", 'https://example.test/"/v2.0.5', "an https URL"),
     ("index.distribution", "../artifacts", "index.distribution is '../artifacts'; valid: a distribution name"),
     ("index.version", "latest", "index.version is 'latest'; valid: a version"),
-    (
-        f"{LINUX}.tag",
-        "manylinux_2_17_x86_64",
-        f"{LINUX}.tag is 'manylinux_2_17_x86_64'; valid: {by_key('linux-x64').tag}",
-    ),
-    (f"{LINUX}.tag", "win32", f"{LINUX}.tag is 'win32'"),
-    ("target.any.tag", "linux_x86_64", "target.any.tag is 'linux_x86_64'; valid: any"),
     (f"{LINUX}.asset.name", "provider.rar", "a .zip or .tar.gz file"),
     (f"{LINUX}.asset.name", "../provider.zip", f"{LINUX}.asset.name is '../provider.zip'; valid: a file name"),
     (f"{LINUX}.asset.name", "a b.zip", f"{LINUX}.asset.name"),
-    (f"{LINUX}.asset.url", "https://example.test/v2.0.5/Microsoft.zip", "(release-url with the name)"),
-    (f"{LINUX}.asset.url", None, f"{LINUX}.asset.url"),
     (f"{LINUX}.asset.sha256", HEX.upper(), "64 lower-case hexadecimal digits"),
     (f"{LINUX}.asset.sha256", f"sha256:{HEX}", "64 lower-case hexadecimal digits"),
     (f"{LINUX}.asset.sha256", "", "64 lower-case hexadecimal digits"),
@@ -114,8 +103,8 @@ MALFORMED: list[tuple[str, object, str]] = [
     (f"{LINUX}.tree.bytes", "78902473", f"{LINUX}.tree.bytes is '78902473'"),
     (f"{LINUX}.tree.bytes", 1 << 40, f"valid: a whole number from 1 to {lockfile.MAX_BYTES}"),
     (f"{LINUX}.tree.bytes", 1 << 40_000, f"{LINUX}.tree.bytes is a number too large to show"),
-    (f"{LINUX}.tag", "x" * 10_000, f"{LINUX}.tag is 'xxx"),
-    (f"{LINUX}.tag", "a\x1b[31m\n", f"{LINUX}.tag is 'a"),
+    (f"{LINUX}.asset.name", "x" * 10_000, f"{LINUX}.asset.name is 'xxx"),
+    (f"{LINUX}.asset.name", "a\x1b[31m\n", f"{LINUX}.asset.name is 'a"),
 ]
 
 
@@ -186,14 +175,14 @@ def pins(draw: st.DrawFn) -> Pin:
 
     def target(key: str) -> PinnedTarget:
         name = draw(names) + draw(st.sampled_from([".zip", ".tar.gz"]))
-        index_file = IndexFile(
+        index_file = PinnedFile(
             f"{draw(names)}.whl", draw(digests), draw(st.from_regex(lockfile._PREFIX, fullmatch=True))
         )
         if not indexed or draw(st.booleans()):
-            index_file = lockfile.NO_INDEX_FILE
+            index_file = lockfile.NO_FILE
         tree = Tree(draw(digests), draw(st.integers(1, lockfile.MAX_FILES)), draw(st.integers(1, lockfile.MAX_BYTES)))
-        asset = Asset(name, f"{release_url}/{name}", draw(st.none() | digests))
-        return PinnedTarget(key, by_key(key).tag, asset, index_file, tree)
+        asset = PinnedFile(name, draw(st.none() | digests))
+        return PinnedTarget(key, asset, index_file, tree)
 
     index = (draw(names), draw(versions)) if indexed else ("", "")
     return Pin(version, release_url, *index, {key: target(key) for key in KEYS})

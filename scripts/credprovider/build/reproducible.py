@@ -75,7 +75,7 @@ def builder(python: str, into: Path) -> str:
     """A new environment for `python` with this environment's hatchling; returns its interpreter."""
     try:
         # Only hatchling's version shows in a wheel; the others may be what this Python can have.
-        wanted = [f"hatchling=={version('hatchling')}", "httpx", "platformdirs"]
+        wanted = [f"hatchling=={version('hatchling')}", "httpx"]
         return str(installing.environment(python, into, *wanted))
     except (OSError, OutputError) as error:
         raise OutputError(f"{python} cannot build ({error}); name a Python 3.10 or newer") from None

@@ -1,6 +1,6 @@
 """What was fetched before: files named by their sha256, and which of them made which tree.
 
-An archive whose own checksum nobody knows is remembered below ``trees/`` only after the tree
+An archive whose own checksum is not known is remembered below ``trees/`` only after the tree
 inside it has matched the pin; the record holds the sha256 by which it is checked from then on.
 """
 
@@ -38,11 +38,13 @@ class Cache:
         """Where it is written which archive called `asset` has given the tree with digest `tree`."""
         return self.root / "trees" / tree / asset
 
-    def find(self, digest: str) -> Path | None:
-        """The file with this sha256, read through once more, or None.
+    def find(self, digest: str | None) -> Path | None:
+        """The file with this sha256, read through once more; None if there is none, or no digest is known.
 
         Raises ChecksumError, after removing it, when it is damaged.
         """
+        if not digest:
+            return None
         path = self.entry(digest)
         try:
             seen = hash_file(path)
@@ -82,7 +84,7 @@ def locate(environ: Mapping[str, str]) -> Cache:
     named = environ.get(CACHE_VARIABLE)
     if named:
         return Cache(Path(named).expanduser().absolute(), named=True)
-    return Cache(_user_cache(environ))
+    return Cache(_user_cache(environ, sys.platform))
 
 
 def writable(cache: Cache, say: Callable[[str], None]) -> Cache:
@@ -105,16 +107,8 @@ def writable(cache: Cache, say: Callable[[str], None]) -> Cache:
     return Cache(Path(root))
 
 
-def _user_cache(environ: Mapping[str, str]) -> Path:
-    try:
-        import platformdirs
-    except ImportError:  # not among the build requirements of every front end
-        return _plain_user_cache(environ, sys.platform)
-    return Path(platformdirs.user_cache_dir(_NAME, appauthor=False))
-
-
-def _plain_user_cache(environ: Mapping[str, str], platform: str) -> Path:
-    """The same folder as platformdirs gives, without it."""
+def _user_cache(environ: Mapping[str, str], platform: str) -> Path:
+    """Where the user's caches are by the rules of each system (XDG Base Directory Specification on Linux)."""
     home = environ.get("HOME") or environ.get("USERPROFILE") or tempfile.gettempdir()
     if platform == "win32":
         return Path(environ.get("LOCALAPPDATA") or Path(home, "AppData", "Local"), _NAME, "Cache")

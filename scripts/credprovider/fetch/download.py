@@ -1,7 +1,6 @@
 """Bytes from elsewhere into a folder of files named by their sha256, once and whole.
 
-Streamed, bounded, hashed on the way, moved into place in one step. What can heal is asked
-again, from where it broke if the server can tell that the file is still the same.
+Streamed, bounded, hashed on the way, moved into place in one step. What can heal is asked again.
 """
 
 from __future__ import annotations
@@ -16,13 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
+from typing import IO, NamedTuple, TypeVar
 
 from credprovider.errors import ChecksumError, DownloadError
 from credprovider.fetch.http import Unavailable, Web, redact
-
-if TYPE_CHECKING:
-    import httpx
 
 T = TypeVar("T")
 
@@ -79,10 +75,6 @@ def fetch(url: str, into: Path, *, limit: int, sha256: str | None, web: Web, pat
     with _part(into) as part, Meter(redact(url).rpartition("/")[2]) as meter:
         sink = _Sink(part, limit, redact(url), time.monotonic() + patience.total)
         persist(lambda: _transfer(web, url, sink, meter), patience)
-        if sink.resumed and sha256 and sink.sha256 != sha256:
-            # A server may have joined two versions of the file; a whole transfer tells.
-            sink.restart()
-            persist(lambda: _transfer(web, url, sink, meter), patience)
         return _keep(sink, into, sha256)
 
 
@@ -153,8 +145,6 @@ class _Sink:
         self.limit = limit
         self.origin = origin
         self.deadline = deadline
-        self.resumed = False
-        self.validator = ""
         self.total: int | None = None
         self.size = 0
         self._digest = hashlib.sha256()
@@ -166,7 +156,7 @@ class _Sink:
     def restart(self) -> None:
         self.stream.seek(0)
         self.stream.truncate()
-        self.resumed, self.validator, self.total, self.size = False, "", None, 0
+        self.total, self.size = None, 0
         self._digest = hashlib.sha256()
 
     def expect(self, total: int | None) -> None:
@@ -188,49 +178,18 @@ class _Sink:
 
 
 def _transfer(web: Web, url: str, sink: _Sink, meter: Meter) -> None:
-    headers = {"Accept": "application/octet-stream, */*;q=0.5"}
-    if sink.size and sink.validator:
-        headers |= {"Range": f"bytes={sink.size}-", "If-Range": sink.validator}
-    with web.get(url, headers) as response:
-        _position(response, sink)
+    sink.restart()
+    with web.get(url, {"Accept": "application/octet-stream, */*;q=0.5"}) as response:
+        if response.headers.get("content-type", "").lower().startswith("text/html"):
+            # Sign-in and block pages of proxies come with 200.
+            raise Unavailable(f"{sink.origin} answered with a web page instead of an archive", answered=True)
+        length = response.headers.get("content-length", "")
+        sink.expect(int(length) if length.isdigit() else None)
         for chunk in response.iter_raw():
             sink.write(chunk)
             meter.show(sink.size, sink.total)
     if sink.total is not None and sink.size != sink.total:
         raise Unavailable(f"{sink.origin} broke off at {sink.size} of {sink.total} bytes", heals=True, answered=True)
-
-
-def _position(response: httpx.Response, sink: _Sink) -> None:
-    """Bring `sink` to where this answer starts."""
-    if response.status_code == 206 and sink.size and _continues(response, sink):
-        sink.resumed = True
-        return
-    if response.status_code != 200:
-        sink.restart()
-        raise Unavailable(f"{sink.origin} answered a range nobody asked for", heals=True, answered=True)
-    sink.restart()
-    if response.headers.get("content-type", "").lower().startswith("text/html"):
-        # Sign-in and block pages of proxies come with 200.
-        raise Unavailable(f"{sink.origin} answered with a web page instead of an archive", answered=True)
-    length = response.headers.get("content-length", "")
-    sink.expect(int(length) if length.isdigit() else None)
-    sink.validator = _validator(response)
-
-
-def _continues(response: httpx.Response, sink: _Sink) -> bool:
-    unit, _, rest = response.headers.get("content-range", "").partition(" ")
-    span, _, total = rest.partition("/")
-    same_total = sink.total is None or total == str(sink.total)
-    same_file = _validator(response) in ("", sink.validator)
-    return unit == "bytes" and span.split("-")[0] == str(sink.size) and same_total and same_file
-
-
-def _validator(response: httpx.Response) -> str:
-    # A weak tag does not promise equal bytes, so it cannot be used for a range (RFC 9110, 13.1.5).
-    tag = str(response.headers.get("etag", ""))
-    if tag:
-        return "" if tag.startswith("W/") else tag
-    return str(response.headers.get("last-modified", ""))
 
 
 class _Part(NamedTuple):

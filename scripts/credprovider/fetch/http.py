@@ -11,7 +11,6 @@ import ipaddress
 import re
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +19,6 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from credprovider.errors import DownloadError
 
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 
 MAX_REDIRECTS = 5
 _HEALING = frozenset({408, 429, 500, 502, 503, 504})
-_CONTENT = frozenset({200, 206, 416})
 _CREDENTIALS_IN_TEXT = re.compile(r"(?<=//)[^/@\s]*@")
 
 
@@ -150,7 +147,6 @@ class Web:
     def __init__(self, access: Access) -> None:
         self.access = access
         self._clients: dict[bool, httpx.Client] = {}
-        self._resolved: set[str] = set()
         self._netrc: httpx.Auth | None = None
 
     def __enter__(self) -> Web:
@@ -162,7 +158,7 @@ class Web:
 
     @contextmanager
     def get(self, url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
-        """The open answer (200, 206 or 416) for `url`, after at most MAX_REDIRECTS redirects.
+        """The open answer (200) for `url`, after at most MAX_REDIRECTS redirects.
 
         Raises Unavailable for everything else, also while the body is read.
         """
@@ -182,7 +178,6 @@ class Web:
     @contextmanager
     def _open(self, url: str, identity: _Identity, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
         parts = check_address(url, self.access)
-        self._resolve(parts)
         bare = parts._replace(netloc=_host_and_port(parts), fragment="").geturl()
         own = _Identity.of(parts)
         client = self._client(_is_trusted(parts, self.access.trusted))
@@ -203,12 +198,6 @@ class Web:
         if unverified not in self._clients:
             self._clients[unverified] = _client(self.access, unverified)
         return self._clients[unverified]
-
-    def _resolve(self, parts: SplitResult) -> None:
-        host = parts.hostname or ""
-        if host not in self._resolved and not _proxied(parts, self.access):
-            _resolve(host, self.access.connect)
-            self._resolved.add(host)
 
 
 def _need_httpx() -> None:
@@ -265,36 +254,6 @@ def _netrc(environ: Mapping[str, str]) -> httpx.Auth:
     return httpx.Auth()
 
 
-def _proxied(parts: SplitResult, access: Access) -> bool:
-    if access.proxy:
-        return True
-    proxies = getproxies()
-    named = proxies.get(parts.scheme) or proxies.get("all")
-    return bool(named) and not proxy_bypass(parts.hostname or "")
-
-
-def _resolve(host: str, seconds: float) -> None:
-    """Raise Unavailable unless `host` has an address.
-
-    A thread, because the system's resolver knows no timeout and may take half a minute per name.
-    """
-    outcome: list[str] = []
-
-    def ask() -> None:
-        try:
-            socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            outcome.append("")
-        except (OSError, UnicodeError):
-            outcome.append(f"the name {host} cannot be resolved")
-
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(seconds)
-    reason = outcome[0] if outcome else f"the name {host} was not resolved within {seconds:g} s"
-    if reason:
-        raise Unavailable(reason)
-
-
 @contextmanager
 def _translated(url: str) -> Iterator[None]:
     import httpx
@@ -333,7 +292,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _check_status(response: httpx.Response, url: str) -> None:
     status = response.status_code
-    if status in _CONTENT:
+    if status == 200:
         return
     advice = {401: "; name credentials in its URL or in netrc", 407: "; name credentials in the proxy's URL"}
     raise Unavailable(

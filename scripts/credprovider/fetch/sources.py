@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from credprovider.errors import ChecksumError, SourceError
+from credprovider.errors import BuildError, ChecksumError, SourceError
 from credprovider.fetch.cache import CACHE_VARIABLE, Cache, locate, remember, writable
 from credprovider.fetch.download import PATIENT, Download, Patience, adopt, fetch, hash_file
 from credprovider.fetch.http import Access, Unavailable, Web, check_address, redact
 from credprovider.fetch.package_index import Link, configuration, search
 from credprovider.lockfile import Pin, PinnedTarget
+from credprovider.payload import tree
 
 ARCHIVE_VARIABLE = "ARTIFACTS_CREDENTIAL_PROVIDER_ARCHIVE_DIR"
 MIRROR_VARIABLE = "ARTIFACTS_CREDENTIAL_PROVIDER_MIRROR"
@@ -68,7 +69,7 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Read the five variables. Raises SourceError for one that cannot be meant."""
+        """Read the five variables. Raises SourceError for a value that cannot be used."""
         folder = environ.get(ARCHIVE_VARIABLE)
         if folder and not Path(folder).expanduser().is_dir():
             raise SourceError(f"{ARCHIVE_VARIABLE}={folder} is not a folder; name one with the archives, or unset it")
@@ -124,7 +125,7 @@ class _Order:
 
     def index_file(self, path: Path, origin: str, *, cached: bool) -> Archive:
         wanted = self.target.index_file
-        return Archive(path, _kind(wanted.name), wanted.prefix, wanted.sha256, True, origin, cached)
+        return Archive(path, _kind(wanted.name), wanted.prefix, str(wanted.sha256), True, origin, cached)
 
     def into(self) -> Path:
         return writable(self.settings.cache, self.say).entry("x").parent
@@ -150,23 +151,36 @@ def obtain(pin: Pin, target: Keyed, settings: Settings, say: Say) -> Archive:
             if source in _REMOTE and not settings.offline:
                 say(f"{name}: {reason}")
     raise SourceError(
-        f"nobody could serve provider {pin.version} for {target.key}. {'. '.join(reasons)}. "
+        f"no source has provider {pin.version} for {target.key}. {'. '.join(reasons)}. "
         f"Get {order.names} by other means, "
         f"and name its folder in {ARCHIVE_VARIABLE}"
     )
 
 
-def confirm(archive: Archive) -> None:
-    """To be called once the tree in `archive` has matched the pin: the next build may use it again."""
+def unpack(pin: Pin, target: Keyed, settings: Settings, into: Path, say: Say) -> Archive:
+    """Put the payload of `target`, whose tree is the pinned one, at `into`; the archive that it came in.
+
+    An archive with another tree is removed from the cache, so that the next build recovers.
+    Raises what `obtain` raises, ArchiveError and PayloadError.
+    """
+    archive = obtain(pin, target, settings, say)
+    try:
+        tree.unpack(archive, pin.targets[target.key].tree, into)
+    except BuildError:
+        _reject(archive)
+        raise
+    _confirm(archive)
+    return archive
+
+
+def _confirm(archive: Archive) -> None:
+    """The tree in `archive` has matched the pin: the next build may use it again."""
     if archive.record is not None:
         remember(archive.record, archive.sha256)
 
 
-def reject(archive: Archive) -> None:
-    """To be called when the tree did not match: forget `archive`, so that the next build recovers.
-
-    A file in the user's own folder stays.
-    """
+def _reject(archive: Archive) -> None:
+    """The tree did not match: forget `archive`. A file in the user's own folder stays."""
     if archive.record is not None:
         archive.record.unlink(missing_ok=True)
     if archive.cached:
@@ -267,5 +281,5 @@ _SOURCES: tuple[tuple[str, Callable[[_Order], Archive]], ...] = (
 )
 __all__ = [
     "ARCHIVE_VARIABLE", "CACHE_VARIABLE", "MIRROR_VARIABLE", "OFFLINE_VARIABLE",
-    "Archive", "Keyed", "Settings", "confirm", "obtain", "reject",
+    "Archive", "Keyed", "Settings", "obtain", "unpack",
 ]  # fmt: skip

@@ -27,7 +27,7 @@ from credprovider.errors import (
 from credprovider.fetch import sources
 from credprovider.fetch.download import PATIENT, Patience
 from credprovider.fetch.http import Unavailable
-from credprovider.lockfile import NO_INDEX_FILE, Asset, IndexFile, Pin, PinnedTarget
+from credprovider.lockfile import NO_FILE, Pin, PinnedFile, PinnedTarget
 from credprovider.maintain import candidates, measure, pin_diff, vendor_releases
 from credprovider.maintain.candidates import Distribution, Means, Offer
 from credprovider.maintain.measure import Measured
@@ -151,7 +151,6 @@ def _candidate(request: Request, old: Pin, key: str, asset: Part | None, file: P
     present, measured = old.targets[key], one[1]
     pinned = PinnedTarget(
         key,
-        targets.by_key(key).tag,
         _asset(request, old, present, asset, measured),
         _index_file(present, file, measured),
         measured.tree,
@@ -159,17 +158,17 @@ def _candidate(request: Request, old: Pin, key: str, asset: Part | None, file: P
     return Candidate(pinned, measured, tuple(pin_diff.between(asset[1], file[1])) if asset and file else ())
 
 
-def _asset(request: Request, old: Pin, present: PinnedTarget, asset: Part | None, measured: Measured) -> Asset:
+def _asset(request: Request, old: Pin, present: PinnedTarget, asset: Part | None, measured: Measured) -> PinnedFile:
     name = present.asset.name
     same = request.version == old.version and measured.tree == present.tree
     sha256 = asset[0].sha256 if asset else present.asset.sha256 if same else None
-    return Asset(name, f"{_folder(old, request.version)}/{name}", sha256)
+    return PinnedFile(name, sha256)
 
 
-def _index_file(present: PinnedTarget, file: Part | None, measured: Measured) -> IndexFile:
+def _index_file(present: PinnedTarget, file: Part | None, measured: Measured) -> PinnedFile:
     if file:
-        return IndexFile(file[0].name, file[0].sha256, file[1].prefix)
-    return present.index_file if measured.tree == present.tree else NO_INDEX_FILE
+        return PinnedFile(file[0].name, file[0].sha256, file[1].prefix)
+    return present.index_file if measured.tree == present.tree else NO_FILE
 
 
 def _folder(old: Pin, version: str) -> str:
@@ -194,16 +193,11 @@ def _pin(request: Request, old: Pin, found: Iterable[Candidate]) -> Pin:
     """The next pin, checked as the loader checks it."""
     looked_at = {each.pinned.key: each.pinned for each in found}
     folder = _folder(old, request.version)
-    rows = {key: looked_at.get(key) or _moved(old.targets[key], folder) for key in targets.KEYS}
+    rows = {key: looked_at.get(key) or old.targets[key] for key in targets.KEYS}
     named = any(row.index_file for row in rows.values())
     name, _, version = (request.index or f"{old.index_distribution}=={old.index_version}").partition("==")
     new = Pin(request.version, folder, name if named else "", version if named else "", rows)
     return lockfile.parse_text(lockfile.render(new))
-
-
-def _moved(pinned: PinnedTarget, folder: str) -> PinnedTarget:
-    url = f"{folder}/{pinned.asset.name}"
-    return dataclasses.replace(pinned, asset=dataclasses.replace(pinned.asset, url=url))
 
 
 # --- showing

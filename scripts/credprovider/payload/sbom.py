@@ -22,6 +22,7 @@ from artifacts_keyring.provider.layout import PROGRAM, placed
 from credprovider.errors import PayloadError
 from credprovider.lockfile import Pin, PinnedTarget
 from credprovider.payload.tree import LICENSE_FILES
+from credprovider.targets import by_key
 
 _LICENSE, _NOTICES, _ = LICENSE_FILES
 _RUNTIME_PACK = "runtimepack."
@@ -78,7 +79,7 @@ def render(root: Path, pinned: Pin, target: Keyed) -> str:
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'{row.asset.url}#{row.tree.sha256}')}",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'{pinned.asset_url(row.key)}#{row.tree.sha256}')}",
         "version": 1,
         # no timestamp: the same payload must give the same wheel
         "metadata": {"lifecycles": [{"phase": "build"}], "component": _provider(facts, pinned, row)},
@@ -107,7 +108,7 @@ def _provider(facts: _Facts, pinned: Pin, row: PinnedTarget) -> Json:
         "externalReferences": _references(repository[0] if repository else "", pinned, row),
         "properties": _properties(
             ("target", row.key),
-            ("platform-tag", row.tag),
+            ("platform-tag", by_key(row.key).tag),
             ("tree:sha256", row.tree.sha256),
             ("tree:files", str(row.tree.files)),
             ("tree:bytes", str(row.tree.bytes)),
@@ -124,7 +125,7 @@ def _references(repository: str, pinned: Pin, row: PinnedTarget) -> list[Json]:
     source = [{"type": "vcs", "url": repository.rstrip("/")}] if repository else []
     page = pinned.release_url.replace("/releases/download/", "/releases/tag/")
     return [
-        {"type": "distribution", "url": row.asset.url, **digest},
+        {"type": "distribution", "url": pinned.asset_url(row.key), **digest},
         {"type": "release-notes", "url": page},
         *source,
     ]
