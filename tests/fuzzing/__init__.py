@@ -17,7 +17,7 @@ _WORDS = (
     *("_packaging", "/pypi/simple/", "/pypi/upload/", "DefaultCollection", "feed@Local", "tfs/", ";", ",", " "),
     *("\n", "\r", "\t", "\0", "\x1b[2J", "\x7f", "\u2028", "\ufeff", "␊", "␀", "=", '"', "'", "{", "}", "\\u0040"),
     *('"endpoint"', '"password"', '"username"', "endpointCredentials", "null", "true", "1e999", "9" * 40, "[" * 99),
-    *("[target.any]", "[[target]]", "sha256", "bytes = 0x7fffffff", '"""', "nan", "lock-version = 1"),
+    *("[target.any]", "[[target]]", "sha256", "bytes = 0x7fffffff", '"""', "nan", "lock-version = 2"),
     *("file ", "dir ", "link ../x", "hard a", "fifo a", "twin ", "con", "aux.txt", "C:", "~", "a" * 300, "e\u0301"),
     *("[Error] [CredentialProvider]", "[Warning] [CredentialProvider]", "[Minimal] ", "AADSTS50076", "HRESULT: "),
     *("Using MSAL cache at ", "ErrorCode: ", "HttpRequestException: ", "{what}", "{0}", "acquire session token: "),

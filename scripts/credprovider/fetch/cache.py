@@ -109,9 +109,16 @@ def writable(cache: Cache, say: Callable[[str], None]) -> Cache:
 
 def _user_cache(environ: Mapping[str, str], platform: str) -> Path:
     """Where the user's caches are by the rules of each system (XDG Base Directory Specification on Linux)."""
-    home = environ.get("HOME") or environ.get("USERPROFILE") or tempfile.gettempdir()
+    home = environ.get("HOME") or environ.get("USERPROFILE") or _home()
     if platform == "win32":
         return Path(environ.get("LOCALAPPDATA") or Path(home, "AppData", "Local"), _NAME, "Cache")
     if platform == "darwin":
         return Path(home, "Library", "Caches", _NAME)
     return Path(environ.get("XDG_CACHE_HOME") or Path(home, ".cache"), _NAME)
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user without an entry in passwd, as in a container
+        return Path(tempfile.gettempdir())
