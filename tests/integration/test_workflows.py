@@ -45,7 +45,7 @@ EXERCISED = {
     "scripts/release.py compare": ("tests/integration/test_releasing.py", 'release("compare"'),
     "scripts/release.py papers": ("tests/integration/test_releasing.py", 'release("papers"'),
     "scripts/release.py announce": ("tests/integration/test_releasing.py", 'release("announce"'),
-    "scripts/follow.py": ("tests/integration/test_following.py", '"scripts/follow.py"'),
+    "scripts/pin.py": ("tests/integration/test_pin_latest.py", '"scripts/pin.py"'),
     "scripts/native.py": ("tests/integration/test_workflows.py", '"scripts/native.py"'),
 }
 PINNED = re.compile(r"uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")

@@ -29,7 +29,7 @@ ORDER = {
         "hook",
         "verify",
         "build",
-        "maintain following",
+        "maintain",
     ),
 }
 

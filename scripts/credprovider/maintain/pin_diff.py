@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 
-from credprovider.lockfile import PinnedTarget, Tree
+from credprovider.lockfile import Pin, PinnedTarget, Tree
 from credprovider.maintain.measure import Measured
 
 LOOK = "! "
@@ -106,3 +106,17 @@ def of_lock(old: str, new: str) -> list[str]:
         old.splitlines(), new.splitlines(), "present lock", "new lock", "", "", 1, ""
     )
     return [f"    {line}" for line in diff]
+
+
+# --- a pull request
+
+
+def pull_request(version: str, pinned: Pin, said: str) -> str:
+    """The text of the pull request: what pin.py said, fenced so that nothing of it is markup."""
+    backticks = "".join(char if char == "`" else " " for char in said).split()
+    fence = "`" * max(3, *(len(run) + 1 for run in backticks), 0)
+    return (
+        f"The provider {version} is out; pinned is {pinned.version}. Lines with `!` want your look.\n"
+        "Close and reopen this pull request to run its checks: a run's own token starts none.\n\n"
+        f"{fence}text\n{said.rstrip()}\n{fence}\n"
+    )

@@ -13,10 +13,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
+from packaging.version import InvalidVersion, Version
+
+from credprovider import lockfile
 from credprovider.errors import ReleaseError
 from credprovider.fetch.download import PAGE_LIMIT, PATIENT, Patience, persist
 from credprovider.fetch.http import Access, Unavailable, check_address, redact, retry_after, scrub
-from credprovider.lockfile import MAX_BYTES
+from credprovider.lockfile import MAX_BYTES, Pin
 
 if TYPE_CHECKING:
     import httpx
@@ -69,6 +72,36 @@ def ask(api: str, project: str, version: str, environ: Mapping[str, str], patien
     url = f"{api.rstrip('/')}/repos/{project}/releases/tags/v{version}"
     check_address(url, Access(environ))
     return parse(persist(lambda: _answer(url, environ), patience), version)
+
+
+def newest(api: str, project: str, environ: Mapping[str, str], patience: Patience = PATIENT) -> str:
+    """The version of the newest release that is neither a draft nor a prerelease.
+
+    GitHub's REST API, "Get the latest release". Raises Unavailable or ReleaseError.
+    """
+    url = f"{api.rstrip('/')}/repos/{project}/releases/latest"
+    check_address(url, Access(environ))
+    return parse_newest(persist(lambda: _answer(url, environ), patience))
+
+
+def parse_newest(text: str) -> str:
+    """The version in the API's answer. Raises ReleaseError if it names none that a pin could hold."""
+    try:
+        tag = json.loads(text)["tag_name"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        raise ReleaseError("the release page's API names no newest release; look at the release page") from None
+    version = tag.removeprefix("v") if isinstance(tag, str) else ""
+    if not lockfile.is_version(version):
+        raise ReleaseError(f"the newest release is called {ascii(tag)[:60]}; valid: such as v2.0.5; look at its page")
+    return version
+
+
+def is_newer(version: str, pinned: Pin) -> bool:
+    """Whether `version` is above the pinned one. Raises ReleaseError if they cannot be compared."""
+    try:
+        return Version(version) > Version(pinned.version)
+    except InvalidVersion as error:
+        raise ReleaseError(f"{error}; compare {version} with {pinned.version} yourself, then run pin.py") from None
 
 
 def headers(url: str, environ: Mapping[str, str]) -> dict[str, str]:

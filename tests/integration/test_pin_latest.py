@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from credprovider import following, lockfile, targets
+from credprovider import lockfile, targets
 from credprovider.build import reproducible
 from credprovider.errors import ReleaseError
 from credprovider.fetch.download import Patience
 from credprovider.lockfile import Pin
+from credprovider.maintain import pin_diff, vendor_releases
 
 from tests.conftest import ROOT
 from tests.fakes.archives import contents as by_vendors_path
@@ -39,29 +40,29 @@ def publish(page: ReleasePage, version: str) -> None:
 
 
 def follow(page: ReleasePage, *arguments: str, tree: Path = ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "scripts/follow.py", "--api", page.api.url, *arguments]
+    command = [sys.executable, "scripts/pin.py", "--latest", "--api", page.api.url, *arguments]
     clean = {name: value for name, value in os.environ.items() if name != "GITHUB_OUTPUT"}
     return subprocess.run(command, cwd=tree, env={**clean, **environ}, capture_output=True, text=True, check=False)
 
 
 def test_the_newest_release_is_asked_for(page: ReleasePage) -> None:
     publish(page, "2.1.0")
-    assert following.newest(page.api.url, PROJECT, {}, QUICK) == "2.1.0"
+    assert vendor_releases.newest(page.api.url, PROJECT, {}, QUICK) == "2.1.0"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"tag_name": 3}', '{"tag_name": "v"}', '{"tag_name": "v1 && x"}'])
 def test_an_answer_without_a_version_is_refused(text: str) -> None:
     with pytest.raises(ReleaseError, match="look at"):
-        following.parse(text)
+        vendor_releases.parse_newest(text)
 
 
 def test_only_a_newer_version_counts(lock: Pin) -> None:
-    assert following.is_newer("999.0", lock)
-    assert not following.is_newer(lock.version, lock) and not following.is_newer("0.1", lock)
+    assert vendor_releases.is_newer("999.0", lock)
+    assert not vendor_releases.is_newer(lock.version, lock) and not vendor_releases.is_newer("0.1", lock)
 
 
 def test_nothing_that_was_said_is_markup_in_the_pull_request(lock: Pin) -> None:
-    text = following.body("9.9", lock, "a\n````\n[x](y)\n")
+    text = pin_diff.pull_request("9.9", lock, "a\n````\n[x](y)\n")
     assert text.endswith("`````text\na\n````\n[x](y)\n`````\n") and lock.version in text
 
 
@@ -73,7 +74,7 @@ def test_the_pinned_version_is_the_newest(page: ReleasePage, lock: Pin, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_newer_release_is_given_to_pin_and_its_refusal_stops_the_run(page: ReleasePage, tmp_path: Path) -> None:
+def test_what_cannot_be_pinned_writes_nothing(page: ReleasePage, tmp_path: Path) -> None:
     publish(page, "999.0.0")
     output = tmp_path / "output"
     done = follow(page, "--write", "--body", str(tmp_path / "pin.md"), GITHUB_OUTPUT=str(output))
@@ -107,9 +108,3 @@ def excerpt(root: Path) -> Content:
         path: data for path, data in by_vendors_path(root).items() if "msalruntime" in path and path.endswith(".dylib")
     }
     return {**reduced(root), **deciders}
-
-
-def test_the_run_learns_the_version(tmp_path: Path) -> None:
-    following.tell_run("2.1.0", {})
-    following.tell_run("2.1.0", {"GITHUB_OUTPUT": str(tmp_path / "output")})
-    assert (tmp_path / "output").read_text() == "version=2.1.0\n"
