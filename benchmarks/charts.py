@@ -1,12 +1,18 @@
-"""Which pictures are drawn of the results: look-ups, a large index, sizes."""
+"""The pictures of the results: look-ups, a large index, sizes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Optional
+from typing import NamedTuple, Optional
 
-from benchmarks import goals, svg
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from benchmarks import goals
 from benchmarks.results import (
     BARE,
     CACHED,
@@ -21,11 +27,11 @@ from benchmarks.results import (
     Results,
     Size,
 )
-from benchmarks.svg import Bar, Chart, Group, Panel
 
 COMMAND = "python benchmarks/run.py"
-_COLOURS = {OURS: 0, PREDECESSOR: 1, NOFUSS: 2, BARE: 3}
-_FLOOR, _FLOOR_COLOUR = "bare keyring + bare provider + one request", 4
+_COLOURS = {OURS: "#0969da", PREDECESSOR: "#bc4c00", NOFUSS: "#8250df", BARE: "#818b98"}
+_FLOOR, _FLOOR_COLOUR = "bare keyring + bare provider + one request", "#1a7f37"
+_INCHES_A_BAR = 0.22
 _CASES = (
     (FOREIGN, 0, "foreign service"),
     (DECLARED, 0, "declared credential"),
@@ -36,10 +42,34 @@ _CASES = (
 )
 
 
+class Bar(NamedTuple):
+    """One bar; value None: there is none, and `text`, which stands at its end, says why."""
+
+    value: Optional[float]
+    text: str
+    colour: str
+
+
+class Panel(NamedTuple):
+    """Groups of bars, by label, on one scale that begins at zero; the title names the unit."""
+
+    title: str
+    groups: Mapping[str, Sequence[Bar]]
+
+
+class Chart(NamedTuple):
+    """A picture; legend: name -> colour; caption: lines below, the command that made it among them."""
+
+    title: str
+    legend: Mapping[str, str]
+    panels: Sequence[Panel]
+    caption: Sequence[str]
+
+
 def draw_all(results: Results) -> dict[str, str]:
     """Every chart: file name -> SVG."""
     charts = {"look-ups.svg": _look_ups(results), "large-index.svg": _large(results), "sizes.svg": _sizes(results)}
-    return {name: svg.draw(chart) for name, chart in charts.items()}
+    return {name: _svg(chart) for name, chart in charts.items()}
 
 
 def write(results: Results, folder: Path) -> None:
@@ -49,8 +79,43 @@ def write(results: Results, folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
+def _svg(chart: Chart) -> str:
+    rows = [sum(len(bars) + 1 for bars in panel.groups.values()) + 1 for panel in chart.panels]
+    # The same file for the same results, and text that can be selected.
+    with rc_context({"svg.hashsalt": "artifacts-keyring", "svg.fonttype": "none", "font.size": 9}):
+        figure = Figure(figsize=(9, sum(rows) * _INCHES_A_BAR + 1.3), layout="constrained")
+        figure.suptitle(chart.title, x=0.02, ha="left", fontsize=12, fontweight="bold")
+        axes = figure.subplots(len(rows), squeeze=False, height_ratios=rows)[:, 0]
+        for panel, each in zip(chart.panels, axes):
+            _panel(panel, each)
+        handles = [Patch(color=colour, label=name) for name, colour in chart.legend.items()]
+        figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), frameon=False, fontsize=8)
+        axes[-1].set_xlabel("\n".join(chart.caption), loc="left", fontsize=8, color="#59636e")
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Title": chart.title})
+    return text.getvalue()
+
+
+def _panel(panel: Panel, axes: Axes) -> None:
+    places, row = {}, 0
+    for label, bars in panel.groups.items():
+        for bar in bars:
+            axes.barh(row, bar.value or 0, color=bar.colour, height=0.8)
+            axes.annotate(bar.text, (bar.value or 0, row), (4, 0), textcoords="offset points", va="center")
+            row += 1
+        places[label] = row - (len(bars) + 1) / 2
+        row += 1
+    axes.set_yticks(list(places.values()), list(places))
+    axes.tick_params(length=0)
+    axes.invert_yaxis()
+    axes.set_xticks([])
+    axes.set_title(panel.title, loc="left", fontsize=10)
+    axes.margins(x=0.35, y=0.02)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+
+
 def _look_ups(results: Results) -> Chart:
-    groups = [Group(label, _times(results, case, latency)) for case, latency, label in _CASES]
+    groups = {label: _times(results, case, latency) for case, latency, label in _CASES}
     legend = {**_legend(results, (OURS, PREDECESSOR, NOFUSS, BARE)), _FLOOR: _FLOOR_COLOUR}
     panel = Panel("milliseconds of wall time", groups)
     return Chart("One keyring get: how long it takes", legend, [panel], _caption(results))
@@ -72,8 +137,8 @@ def _large(results: Results) -> Chart:
     received = [_bar(row, name, "received", 1e-3, ",.1f", "kB") for name, row in rows.items()]
     peak = [_bar(row, name, "peak", 1e-6, ".1f", "MB") for name, row in rows.items()]
     panels = [
-        Panel("kilobytes received over the wire", [Group("cached token", received)]),
-        Panel("megabytes of memory, the client process at its peak", [Group("cached token", peak)]),
+        Panel("kilobytes received over the wire", {"cached token": received}),
+        Panel("megabytes of memory, the client process at its peak", {"cached token": peak}),
     ]
     return Chart("One keyring get on an index page of 20 MB", _legend(results, who), panels, _caption(results))
 
@@ -85,8 +150,8 @@ def _sizes(results: Results) -> Chart:
     unpacked = [_size(row, name, "unpacked") for name, row in wheels.items()]
     release = [_release(results, name) for name in (OURS, PREDECESSOR)]
     panels = [
-        Panel("megabytes of one wheel (this platform's)", [Group("wheel", wheel), Group("unpacked", unpacked)]),
-        Panel("megabytes of a release, all platforms", [Group("release", release)]),
+        Panel("megabytes of one wheel (this platform's)", {"wheel": wheel, "unpacked": unpacked}),
+        Panel("megabytes of a release, all platforms", {"release": release}),
     ]
     return Chart("What is stored and downloaded", _legend(results, who), panels, _caption(results))
 
@@ -115,7 +180,7 @@ def _bar(row: Optional[LookUp], who: str, field: str, factor: float, form: str, 
     return Bar(value * factor, f"{value * factor:{form}} {unit}", _COLOURS[who])
 
 
-def _legend(results: Results, names: Sequence[str]) -> dict[str, int]:
+def _legend(results: Results, names: Sequence[str]) -> dict[str, str]:
     return {_full_name(results, name): _COLOURS[name] for name in names}
 
 

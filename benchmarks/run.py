@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def main() -> int:
     """0, or 1 when something could not be measured; a goal that is not met is no failure."""
     options = _options()
-    environment.ensure("hatchling", "httpx", "truststore", "packaging", "deflate", "trustme", "pip")
+    environment.ensure("hatchling", "httpx", "truststore", "packaging", "deflate", "trustme", "pip", "matplotlib")
     from credprovider.errors import BuildError
 
     from benchmarks import charts, tables
