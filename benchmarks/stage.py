@@ -19,7 +19,7 @@ from tests.fakes.azure.server import Handler
 
 USER = "VssSessionToken"
 _STALE = "a-token-that-has-expired"
-_SESSIONS = ".local/share/MicrosoftCredentialProvider/SessionTokenCache.dat"  # docs/sign-in.md, 4 (7): below HOME
+_SESSIONS = ".local/share/MicrosoftCredentialProvider/SessionTokenCache.dat"  # docs/sign-in.md#caches: below HOME
 _PATIENCE = 5.0  # seconds until the connections of a process that has ended are closed here, too
 # linux/tcp.h, struct tcp_info: 8 bytes, 24 words of 4, 2 of 8, then tcpi_bytes_acked.
 _ACKED = struct.Struct("=120xQ")

@@ -1,7 +1,7 @@
 """Look for mistakes without running anything: `python scripts/lint.py`.
 
-Style and types of the Python code; schema, mistakes and weaknesses of the workflows. Nothing is
-fetched, and nothing is changed.
+Style and types of the Python code; schema, mistakes and weaknesses of the workflows, unless
+--python leaves those out. Nothing is fetched, and nothing is changed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import environment
 
 WORKFLOWS = Path(".github/workflows")
 DEPENDABOT = Path(".github/dependabot.yml")
+BUG_REPORT = Path(".github/ISSUE_TEMPLATE/bug.yml")
 
 ELSEWHERE = ("artifacts_keyring", "hatch_build.py", "scripts")
 
@@ -45,6 +46,7 @@ CHECKS = (
 WORKFLOW_CHECKS = (
     Check("check-jsonschema", lambda root: ["--builtin-schema", "vendor.github-workflows", *_workflows(root)]),
     Check("check-jsonschema", lambda _root: ["--builtin-schema", "vendor.dependabot", str(DEPENDABOT)]),
+    Check("check-jsonschema", lambda _root: ["--builtin-schema", "vendor.github-issue-forms", str(BUG_REPORT)]),
     Check("zizmor", lambda _root: ["--offline", "--no-progress", "--persona=auditor", ".github"]),
     # The fork of actionlint whose package carries the program: actionlint's own has to download it.
     # Shell scripts are not for it: there are none in a workflow (tests/integration/test_workflows.py).
@@ -54,9 +56,12 @@ WORKFLOW_CHECKS = (
 
 def main() -> int:
     """0 when nothing is found, else 1."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", action="store_true", help="check the Python code alone")
+    options = parser.parse_args()
     environment.ensure("ruff", "mypy", "check_jsonschema")
-    results = [run(check, environment.ROOT) for check in (*CHECKS, *WORKFLOW_CHECKS)]
+    checks = CHECKS if options.python else (*CHECKS, *WORKFLOW_CHECKS)
+    results = [run(check, environment.ROOT) for check in checks]
     bad = sum(result not in (0, None) for result in results)
     print(f"{len(results)} checks, {bad} with findings, {results.count(None)} not made")
     return 1 if bad else 0

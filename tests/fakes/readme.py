@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 RECIPES = ("docs/using.md", "docs/tokens.md")
-PAGES = (*TOP, *RECIPES)
+PAGES = (*TOP, *RECIPES, "docs/design.md")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _INLINE = re.compile(r"`([^`\n]+)`")

@@ -99,6 +99,7 @@ def test_the_linters_find_nothing(check: lint.Check) -> None:
 MISTAKES = [
     ("check-jsonschema", "workflows/ci.yml", "runs-on: ubuntu-latest", "run-on: ubuntu-latest"),
     ("check-jsonschema", "dependabot.yml", "interval: weekly", "interval: sometimes"),
+    ("check-jsonschema", "ISSUE_TEMPLATE/bug.yml", "type: textarea", "type: textfield"),
     ("zizmor", "workflows/ci.yml", "persist-credentials: false", "persist-credentials: true"),
     ("jactionlint", "workflows/release.yml", "github.event_name", "github.event_nam"),
 ]

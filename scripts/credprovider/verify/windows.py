@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -152,7 +151,7 @@ class Windows(NamedTuple):
         for environ in Path("/proc").glob("[0-9]*/environ"):
             with contextlib.suppress(OSError):  # ended meanwhile, or somebody else's
                 if mark in environ.read_bytes().split(b"\0"):
-                    os.kill(int(environ.parent.name), signal.SIGKILL)
+                    os.kill(int(environ.parent.name), 9)  # SIGKILL has no name in Windows' signal module
 
     def _server(self, *words: str) -> int:
         return subprocess.run([str(_SERVER), *words], env=self.environ({}), check=False, timeout=60).returncode
