@@ -83,7 +83,7 @@ def install_file(wheel: Path, prefix: Path) -> None:
 
 def _installed(name: str, wheel: Optional[Path], into: Path) -> Contestant:
     folder = into / name.replace(" ", "-")
-    # Without pip: nobody's keyring has to look through more distributions than its own.
+    # Without pip: no keyring has to look through more distributions than its own.
     venv.create(folder, with_pip=False, symlinks=True)
     made = Contestant(name, folder, wheel)
     _pip(["install", str(wheel) if wheel else "keyring"], ["--python", str(made.python)])

@@ -109,7 +109,7 @@ def _medians(turns: Mapping[str, Measure], arrange: Callable[[], None], runs: in
 
 
 def _rotated(names: Sequence[str], by: int) -> list[str]:
-    """Another one begins each round, so that nobody always follows the same neighbour's traces."""
+    """Another one begins each round, so that none always follows the same neighbour's traces."""
     start = by % len(names)
     return [*names[start:], *names[:start]]
 
@@ -156,7 +156,7 @@ def _judge(stage: Stage, case: Case, one: Contestant, done: subprocess.Completed
     if wrong:
         words = done.stderr.strip().splitlines()[-1:] or ["and nothing on stderr"]
         raise BenchmarkError(
-            f"{one.name}, {case.name}, {case.latency_ms} ms: {wrong} ({words[0]}): mend that before measuring it"
+            f"{one.name}, {case.name}, {case.latency_ms} ms: {wrong} ({words[0]}): fix that before measuring it"
         )
 
 
@@ -191,7 +191,7 @@ def _said(command: Sequence[str], environ: Mapping[str, str]) -> str:
     done = _run(command, environ)
     if done.returncode:
         words = done.stderr.strip().splitlines()[-1:] or ["nothing on stderr"]
-        raise BenchmarkError(f"a reference ended with {done.returncode} ({words[0]}): mend that before measuring")
+        raise BenchmarkError(f"a reference ended with {done.returncode} ({words[0]}): fix that before measuring")
     return done.stdout
 
 

@@ -34,7 +34,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             sys.stdout.flush()
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
-    except BrokenPipeError:  # nobody reads on; without this, the interpreter's own flush would fail, too
+    except BrokenPipeError:  # the reader is gone; without this, the interpreter's own flush would fail, too
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
         return FAILED
     except Exception as error:  # no traceback for any error

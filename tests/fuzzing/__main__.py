@@ -18,7 +18,7 @@ from tests import fuzzing
 
 NAMES = tuple(sorted(path.name for path in fuzzing.CORPUS.iterdir()))
 _FEW = (1, 1, 2, 2, 3, 4, 6, 9)  # changes to one input
-_ADVICE = "mend what it found, and keep the input below tests/corpus/{} (.txt, or .json with base64)"
+_ADVICE = "fix what it found, and keep the input below tests/corpus/{} (.txt, or .json with base64)"
 
 
 def main() -> int:

@@ -91,7 +91,7 @@ def _build_one(request: Request, what: str, origin: str, scratch: Path, say: Say
     environ = {**os.environ, **(request.environ or {}), **_shape(what)}
     done = subprocess.run(command, cwd=request.root, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise OutputError(f"the build of {what} failed: {_last_words(done)}; mend it and run this again")
+        raise OutputError(f"the build of {what} failed: {_last_words(done)}; fix it and run this again")
     (path,) = own.iterdir()
     if request.smallest and kind == "wheel":
         recompress.smallest(path)

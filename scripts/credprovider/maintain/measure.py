@@ -1,4 +1,4 @@
-"""An archive that nobody has pinned yet, measured: tree, provider, licences, components, binaries.
+"""An archive that is not pinned yet, measured: tree, provider, licences, components, binaries.
 
 Read in memory, and bounded by BOUND; no binary of it is ever written to disk.
 """
@@ -101,7 +101,7 @@ class Measured:
         return {name: floor for name, floor in _floors(self.dist).items() if floor > (0, 0)}
 
     def undeclared(self) -> list[str]:
-        """Legal texts that nobody declared, and whatever else is new at the root, where the declared ones are."""
+        """Legal texts that are not declared, and all else that is new at the root, where the declared ones are."""
         return [path for path in self.files if path not in LICENSE_FILES and self._looks_legal(path)]
 
     def _looks_legal(self, path: str) -> bool:

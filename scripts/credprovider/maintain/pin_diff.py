@@ -14,7 +14,7 @@ from credprovider.maintain.measure import Measured
 
 LOOK = "! "
 _SAME = "  "
-# Longer diffs of a text are cut: whoever accepts a licence reads it, the terminal is not the place.
+# Longer diffs of a text are cut: a person who accepts a licence reads the file itself.
 _DIFF_LINES = 200
 _DOCUMENT = "word/document.xml"
 _DOCUMENT_BYTES = 8 << 20

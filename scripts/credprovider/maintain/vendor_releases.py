@@ -67,7 +67,7 @@ def repository(release_url: str) -> str:
 def ask(api: str, project: str, version: str, environ: Mapping[str, str], patience: Patience = PATIENT) -> Release:
     """The release of `version` as the API at the base URL `api` describes it.
 
-    Raises Unavailable where nobody answers or the rate limit is used up, ReleaseError for the rest.
+    Raises Unavailable if no server answers or the rate limit is used up, ReleaseError for the rest.
     """
     url = f"{api.rstrip('/')}/repos/{project}/releases/tags/v{version}"
     check_address(url, Access(environ))

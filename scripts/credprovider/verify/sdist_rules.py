@@ -70,7 +70,7 @@ def _nothing() -> None:
 
 
 def entries(dist: Dist) -> Finding:
-    """Regular files only, each once, with plain paths below one folder, owned by nobody in particular."""
+    """Regular files only, each once, with plain paths below one folder, without an owner."""
     faults = [f"{path} is there {n} times" for path, n in Counter(m.path for m in dist.members).items() if n > 1]
     for member in dist.members:
         if not stat.S_ISREG(member.mode):
@@ -129,7 +129,7 @@ def requirements(dist: Dist) -> Finding:
 
 # A rule that wheels have too has the same name there.
 RULES: tuple[Rule, ...] = (
-    Rule("entries", "regular files, each once, below one folder, owned by nobody in particular", entries),
+    Rule("entries", "regular files, each once, below one folder, without an owner", entries),
     Rule("names", "file name, top folder and PKG-INFO say the same name and version", names),
     Rule("contents", "what a wheel is built from is there; caches, CI and stray files are not", contents),
     Rule("payload", "the payload's tree digest is the pinned one", payload_rules.tree),
