@@ -26,7 +26,7 @@ else:
 
 pytestmark = pytest.mark.posix
 
-README = readme.read("README.md")
+README, VARIABLE_PAGE = readme.read("README.md"), readme.read("docs/variables.md")
 TABLE = targets.TARGETS
 SOURCES = [*(ROOT / "artifacts_keyring").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]
 # The provider's names beside what of them is one word or has a bracket: a shape that nothing else in the code has.
@@ -97,19 +97,19 @@ def told(*pages: str) -> set[str]:
 @pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
 def test_every_runtime_variable_has_its_row(variable: Variable) -> None:
     default = f"`{variable.default}`" if variable.default else ""
-    assert f"| `{variable.name}` | {default} | {variable.meaning} |" in README
+    assert f"| `{variable.name}` | {default} | {variable.meaning} |" in VARIABLE_PAGE
 
 
 def test_every_build_variable_has_its_row() -> None:
     names = {name for name in strings() if name.startswith("ARTIFACTS_CREDENTIAL_PROVIDER_")}
     assert len(names) == 6
     for name in sorted(names):
-        assert f"| `{name}` | " in README, name
+        assert f"| `{name}` | " in VARIABLE_PAGE, name
 
 
 def test_every_variable_of_the_code_is_told_of() -> None:
     read = {text for text in strings() if SHAPE.fullmatch(text)}
-    assert sorted(read - told("README.md", "CONTRIBUTING.md") - set(UNTOLD)) == []
+    assert sorted(read - told(*readme.PAGES) - set(UNTOLD)) == []
     assert sorted(set(UNTOLD) - strings()) == []
 
 
@@ -124,20 +124,24 @@ def test_the_variables_of_the_provider_are_those_that_it_knows(payload_tree: Cal
     texts = (match[0].decode("utf-16-le") for match in re.finditer(rb"(?:[A-Z_]\0){9,}", library))
     known = {text for text in texts if PROVIDERS.fullmatch(text)}
     assert len(known) > 30
-    assert sorted(name for name in told("README.md") if PROVIDERS.fullmatch(name)) == sorted(known)
+    assert sorted(name for name in told("docs/variables.md") if PROVIDERS.fullmatch(name)) == sorted(known)
 
 
 def test_what_enters_cibuildwheels_containers_is_told() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         passed = tomllib.load(file)["tool"]["cibuildwheel"]["environment-pass"]
-    line = re.search(r"containers go the archive folder, the cache, the mirror, the offline switch and `(\w+)`", README)
+    line = re.search(
+        r"containers go the archive folder, the cache, the mirror, the offline switch and `(\w+)`", VARIABLE_PAGE
+    )
     assert line
     kinds = ("ARCHIVE_DIR", "CACHE_DIR", "MIRROR", "OFFLINE")
     assert sorted(passed) == sorted([line[1], *(f"ARTIFACTS_CREDENTIAL_PROVIDER_{kind}" for kind in kinds)])
 
 
 def test_the_platform_table_is_the_table_of_targets() -> None:
-    rows = re.findall(r"^\| [^|]+ \| `([\w-]+)` \| (.+?) \| (.+?) \| [^|]+ \|$", README, re.MULTILINE)
+    rows = re.findall(
+        r"^\| [^|]+ \| `([\w-]+)` \| (.+?) \| (.+?) \| [^|]+ \|$", readme.read("docs/platforms.md"), re.MULTILINE
+    )
     wheels = {
         target.key: f"`{target.tag}`" if target.self_contained else "none: pip takes the sdist" for target in TABLE
     }
@@ -217,8 +221,10 @@ def test_every_command_is_told_of() -> None:
 def test_exit_codes_are_told() -> None:
     cli = (ROOT / "artifacts_keyring" / "cli" / "main.py").read_text(encoding="utf-8")
     assert "OK, FAILED, USAGE = 0, 1, 2" in cli
-    assert "They end with 0 when it is done, 1 when not (a line says why), 2 for bad input." in README
+    assert "They end with 0 when it is done, 1 when not (a line says why), 2 for bad input." in readme.read(
+        "docs/troubleshooting.md"
+    )
 
 
 def test_the_readme_is_a_page_that_a_person_reads() -> None:
-    assert len(README.splitlines()) < 400
+    assert len(README.splitlines()) <= 150

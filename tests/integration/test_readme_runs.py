@@ -26,6 +26,7 @@ from tests.fakes.azure import AzureWorld
 from tests.fakes.azure.feeds import wheel as make_wheel
 from tests.fakes.readme import Block
 from tests.fakes.shell import PLAIN, Desk, bash
+from tests.integration import test_recipes
 
 pytestmark = [pytest.mark.posix, pytest.mark.provider]
 
@@ -38,36 +39,45 @@ SYSTEM = tuple(dict.fromkeys(("/usr", podman.CERTIFICATES, sys.base_prefix)))
 ELSEWHERE = {
     "README.md: Build it, test it 0": ".ci/run runs it by the letter, and test_end_to_end.py in a clone",
     "README.md: Build it, test it 1": ".ci/run runs it by the letter; it is what runs this",
-    "CONTRIBUTING.md: Begin 0": "the same with the name of a file, whose tests run anyway",
+    "CONTRIBUTING.md: Start 0": "a part of the tests, which run anyway",
 }
-# The others, and who runs them.
+# The others, and who runs them; those of other pages are run by test_recipes.py.
 RUNNERS = {
     "README.md: Install 0": "tools",
-    "README.md: Use 0": "signed_in",
-    "README.md: pip 0": "test_pip",
-    "README.md: pip 1": "test_pip",
-    "README.md: uv 0": "tools",
-    "README.md: uv 1": "test_uv_with_a_user_in_the_url",
-    "README.md: uv 2": "test_uv_installs_from_a_lock_file",
-    "README.md: uv 3": "test_uv_with_an_index_of_the_project",
-    "README.md: twine and hatch 0": "test_twine",
-    "README.md: twine and hatch 1": "test_hatch",
-    "README.md: poetry and pdm 0": "tools",
-    "README.md: poetry and pdm 1": "test_poetry_and_pdm",
-    "README.md: poetry and pdm 2": "test_poetry_and_pdm",
-    "README.md: In CI 0": "test_ci",
-    "README.md: In CI 1": "test_ci_anywhere_else",
-    "README.md: In containers 0": "test_a_container_without_the_token_in_it",
-    "README.md: In containers 1": "test_a_container_without_the_token_in_it",
-    "README.md: Servers of your own, proxies, certificate authorities 0": "test_a_server_of_ones_own",
-    "README.md: Local development 0": "test_a_build_without_network",
+    "README.md: Use 0": "test_pip",
+    "README.md: Use 1": "test_the_first_page_has_the_commands_of_the_page_of_uv",
+    "README.md: Use 2": "signed_in",
+    "README.md: When something is wrong 0": "test_doctor_says_that_everything_works",
+    "docs/using/pip.md: pip 0": "test_pip",
+    "docs/using/pip.md: keyring in another environment 0": "test_pip",
+    "docs/using/uv.md: uv 0": "tools",
+    "docs/using/uv.md: uv 1": "test_uv_with_a_user_in_the_url",
+    "docs/using/uv.md: uv 2": "test_uv_installs_from_a_lock_file",
+    "docs/using/uv.md: uv 3": "test_uv_with_an_index_of_the_project",
+    "docs/using/twine.md: twine 0": "test_twine",
+    "docs/using/hatch.md: Publish 0": "test_hatch",
+    "docs/using/poetry.md: poetry 0": "tools",
+    "docs/using/poetry.md: poetry 1": "test_poetry_and_pdm",
+    "docs/using/pdm.md: pdm 0": "tools",
+    "docs/using/pdm.md: pdm 1": "test_poetry_and_pdm",
+    "docs/ci.md: In CI 0": "test_ci",
+    "docs/ci.md: In CI 1": "test_ci_anywhere_else",
+    "docs/containers.md: In containers 0": "test_a_container_without_the_token_in_it",
+    "docs/containers.md: In containers 1": "test_a_container_without_the_token_in_it",
+    "docs/servers.md: Servers of your own, proxies, certificate authorities 0": "test_a_server_of_ones_own",
+    "docs/building.md: Building 0": "test_a_build_without_network",
 }
-BLOCKS = {block.name: block for page in readme.TOP for block in readme.blocks(page)}
+BLOCKS = {block.name: block for page in readme.PAGES for block in readme.blocks(page)}
 
 
-def block(heading: str, number: int = 0) -> Block:
-    """A block of the README by what it stands under."""
-    return BLOCKS[f"README.md: {heading} {number}"]
+def block(page: str, heading: str, number: int = 0) -> Block:
+    """A block of a page by what it stands under."""
+    return BLOCKS[f"{page}: {heading} {number}"]
+
+
+def using(client: str, number: int = 0) -> Block:
+    """A block of the page of a client."""
+    return block(f"docs/using/{client}.md", client, number)
 
 
 @dataclass(frozen=True)
@@ -101,10 +111,11 @@ def tools(wheel: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
     })  # fmt: skip
     venv.create(home / "venv", with_pip=True, symlinks=True)
     bash("python -m pip install -q --upgrade pip uv twine hatch pipx", home, found.environ)
-    bash(block("Install").text, home, found.environ)
-    bash(block("uv", 0).text, home, found.environ)
+    bash(block("README.md", "Install").text, home, found.environ)
+    bash(using("uv").text, home, found.environ)
     bash("pipx install -q poetry && pipx install -q 'pdm[locked]'", home, found.environ)
-    bash(block("poetry and pdm").text, home, found.environ)
+    bash(using("poetry").text, home, found.environ)
+    bash(using("pdm").text, home, found.environ)
     return found
 
 
@@ -131,7 +142,7 @@ def desk(world: AzureWorld, tools: Tools, tmp_path: Path) -> Desk:
 @pytest.fixture
 def signed_in(desk: Desk) -> Desk:
     """A place where somebody has signed in, by the README's command."""
-    assert "logged in to " in desk.run(block("Use").text)
+    assert "logged in to " in desk.run(block("README.md", "Use", 2).text)
     return desk
 
 
@@ -139,13 +150,19 @@ def signed_in(desk: Desk) -> Desk:
 
 
 def test_a_sign_in_is_what_was_missing(desk: Desk) -> None:
-    assert "artifacts-keyring: " not in desk.run(block("pip").text, {"PIP_NO_INPUT": "1"}, code=1)
-    said = desk.run(block("pip").text, {"PIP_NO_INPUT": "1", "PIP_KEYRING_PROVIDER": "import"}, code=1)
+    assert "artifacts-keyring: " not in desk.run(block("README.md", "Use").text, {"PIP_NO_INPUT": "1"}, code=1)
+    said = desk.run(block("README.md", "Use").text, {"PIP_NO_INPUT": "1", "PIP_KEYRING_PROVIDER": "import"}, code=1)
     assert "run `python -m artifacts_keyring login https://" in said
-    assert "devicelogin" in desk.run(block("Use").text)
-    assert "devicelogin" not in desk.run(block("Use").text.replace("python -m artifacts_keyring", "artifacts-keyring"))
-    desk.run(block("pip").text)
+    assert "devicelogin" in desk.run(block("README.md", "Use", 2).text)
+    assert "devicelogin" not in desk.run(
+        block("README.md", "Use", 2).text.replace("python -m artifacts_keyring", "artifacts-keyring")
+    )
+    desk.run(block("README.md", "Use").text)
     assert desk.installed
+
+
+def test_doctor_says_that_everything_works(signed_in: Desk) -> None:
+    assert signed_in.run(block("README.md", "When something is wrong").text).rstrip().endswith("everything works")
 
 
 def test_doctor_knows_a_keyring_with_this_backend_wherever_it_is(desk: Desk, tools: Tools) -> None:
@@ -161,24 +178,28 @@ def test_doctor_knows_a_keyring_with_this_backend_wherever_it_is(desk: Desk, too
     assert f"✗ keyring on PATH: {desk.folder}/keyring belongs to another environment, without this backend" in none
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_pip(signed_in: Desk, number: int) -> None:
-    signed_in.run(block("pip", number).text)
+@pytest.mark.parametrize("heading", ["pip", "keyring in another environment"])
+def test_pip(signed_in: Desk, heading: str) -> None:
+    signed_in.run(block("docs/using/pip.md", heading).text)
     assert signed_in.installed
 
 
 def test_pip_asks_for_a_user_where_keyring_has_nothing(desk: Desk) -> None:
-    said = desk.run(block("pip").text, code=2)
+    said = desk.run(block("README.md", "Use").text, code=2)
     assert "User for pkgs.dev.azure.com:" in said
 
 
+def test_the_first_page_has_the_commands_of_the_page_of_uv() -> None:
+    assert block("README.md", "Use", 1).text == using("uv").text + using("uv", 1).text
+
+
 def test_uv_with_a_user_in_the_url(signed_in: Desk) -> None:
-    signed_in.run(f"uv venv -q --python {sys.executable}\n" + block("uv", 1).text)
+    signed_in.run(f"uv venv -q --python {sys.executable}\n" + using("uv", 1).text)
     assert signed_in.installed
 
 
 def test_uv_with_an_index_of_the_project(signed_in: Desk) -> None:
-    config, use = block("uv", 2), block("uv", 3)
+    config, use = using("uv", 2), using("uv", 3)
     assert config.text.startswith("# uv.toml")
     (signed_in.folder / "uv.toml").write_text(config.text)
     signed_in.run(f"uv venv -q --python {sys.executable}\n" + use.text)
@@ -197,7 +218,7 @@ package = false
 
 
 def test_uv_installs_from_a_lock_file(signed_in: Desk) -> None:
-    text = block("uv", 2).text
+    text = using("uv", 2).text
     (signed_in.folder / "pyproject.toml").write_text(LOCKED)
     (signed_in.folder / "uv.toml").write_text(text)
     signed_in.run(f"uv lock -q --python {sys.executable}")
@@ -209,11 +230,11 @@ def test_uv_installs_from_a_lock_file(signed_in: Desk) -> None:
     signed_in.run(sync, {"UV_INDEX_FEED_USERNAME": "VssSessionToken"})
     always = text.replace("VssSessionToken@", "").replace("url", 'authenticate = "always"\nurl')
     (signed_in.folder / "uv.toml").write_text(always)
-    assert "401 Unauthorized" in signed_in.run(sync, code=2)  # the README's limit
+    assert "401 Unauthorized" in signed_in.run(sync, code=2)  # a limit that docs/using/uv.md names
 
 
 def test_twine(signed_in: Desk) -> None:
-    signed_in.run(block("twine and hatch", 0).text, {"TWINE_NON_INTERACTIVE": "1"})
+    signed_in.run(using("twine").text, {"TWINE_NON_INTERACTIVE": "1"})
     assert "uploaded-1.0-py3-none-any.whl" in signed_in.feed.files
 
 
@@ -221,18 +242,18 @@ def test_hatch(signed_in: Desk) -> None:
     """No proxy variable reaches it, so that it gets the feed under another host."""
     host = f"127.0.0.1:{signed_in.world.server.server_port}"
     feed = signed_in.world.feed("ORG", "FEED", host=host)
-    script = block("twine and hatch", 1).text.replace("pkgs.dev.azure.com", host)
+    script = block("docs/using/hatch.md", "Publish").text.replace("pkgs.dev.azure.com", host)
     trust = {"HATCH_INDEX_CA_CERT": str(signed_in.world.ca_file), "HATCH_INTERACTIVE": "0"}
     signed_in.run(script, {"ARTIFACTS_KEYRING_HOSTS": host, **trust})
     assert "uploaded-1.0-py3-none-any.whl" in feed.files
 
 
-@pytest.mark.parametrize(("number", "base", "command"), [
-    (1, "[tool.poetry]\npackage-mode = false\n", "poetry install"),
-    (2, "[tool.pdm]\ndistribution = false\n", "pdm install"),
+@pytest.mark.parametrize(("client", "base"), [
+    ("poetry", "[tool.poetry]\npackage-mode = false\n"),
+    ("pdm", "[tool.pdm]\ndistribution = false\n"),
 ])  # fmt: skip
-def test_poetry_and_pdm(signed_in: Desk, number: int, base: str, command: str) -> None:
-    config = block("poetry and pdm", number)
+def test_poetry_and_pdm(signed_in: Desk, client: str, base: str) -> None:
+    config, command = using(client, 1), f"{client} install"
     assert f"for {command}" in config.text.splitlines()[0]
     this = f"{sys.version_info[0]}.{sys.version_info[1]}"
     head = f'[project]\nname = "shop"\nversion = "1"\nrequires-python = "=={this}.*"\ndependencies = ["PACKAGE"]\n'
@@ -242,9 +263,9 @@ def test_poetry_and_pdm(signed_in: Desk, number: int, base: str, command: str) -
 
 
 def test_the_oldest_clients_of_the_readme(desk: Desk, wheel: Callable[[str], Path]) -> None:
-    text = readme.read("README.md")
+    text = readme.read("docs/using/pip.md")
     floors = re.search(r"it: pip ([\d.]+), twine ([\d.]+) or newer\.", text)
-    assert floors and "for Python 3.9 or newer" in text
+    assert floors and "for Python 3.9 or newer" in readme.read("README.md")
     python = interpreters.need("3.9")  # these clients run on no newer one
     # What they lean on has long dropped what they call there.
     old = (f"pip=={floors[1]}", f"twine=={floors[2]}", "urllib3<2", "setuptools<70", wheel("linux-x64"))
@@ -252,8 +273,8 @@ def test_the_oldest_clients_of_the_readme(desk: Desk, wheel: Callable[[str], Pat
     token = {"ARTIFACTS_CREDENTIALPROVIDER_URI_PREFIXES": "https://pkgs.dev.azure.com/ORG/"}
     token["ARTIFACTS_CREDENTIALPROVIDER_ACCESSTOKEN"] = desk.world.token("ORG")
     token["PATH"] = f"{desk.folder / 'old' / 'bin'}:{PLAIN}"
-    desk.run(block("pip").text, {**token, "PIP_NO_CACHE_DIR": "0"})
-    desk.run(block("twine and hatch").text, token)
+    desk.run(block("README.md", "Use").text, {**token, "PIP_NO_CACHE_DIR": "0"})
+    desk.run(using("twine").text, token)
     assert desk.installed and "uploaded-1.0-py3-none-any.whl" in desk.feed.files
 
 
@@ -261,7 +282,7 @@ def test_the_oldest_clients_of_the_readme(desk: Desk, wheel: Callable[[str], Pat
 
 
 def test_ci(desk: Desk) -> None:
-    (step,) = YAML(typ="safe", pure=True).load(block("In CI").text)
+    (step,) = YAML(typ="safe", pure=True).load(block("docs/ci.md", "In CI").text)
     env = {name: value.replace("$(System.AccessToken)", desk.world.token("ORG")) for name, value in step["env"].items()}
     given = {"TF_BUILD": "True", "SYSTEM_COLLECTIONURI": "https://dev.azure.com/ORG/"}  # by the agent
     desk.run(step["script"], {**given, **env})
@@ -269,14 +290,16 @@ def test_ci(desk: Desk) -> None:
 
 
 def test_ci_anywhere_else(desk: Desk) -> None:
-    desk.run(block("In CI", 1).text.replace("TOKEN", desk.world.token("ORG")), {"CI": "true"})
+    desk.run(block("docs/ci.md", "In CI", 1).text.replace("TOKEN", desk.world.token("ORG")), {"CI": "true"})
     assert desk.installed and desk.provider_runs == 0
 
 
 def test_a_server_of_ones_own(desk: Desk) -> None:
     desk.world.feed("tfs", "FEED", project="COLLECTION", host=SERVER).add("PACKAGE")
     desk.run(
-        block("Servers of your own, proxies, certificate authorities").text.replace("TOKEN", desk.world.token("tfs"))
+        block("docs/servers.md", "Servers of your own, proxies, certificate authorities").text.replace(
+            "TOKEN", desk.world.token("tfs")
+        )
     )
     assert desk.installed and desk.provider_runs == 0
 
@@ -292,7 +315,8 @@ def test_a_build_without_network(archive: Callable[[str], sources.Archive], lock
     (clone / "DIR").mkdir()
     shutil.copyfile(archive(key).path, clone / "DIR" / (lock.targets[key].index_file or lock.targets[key].asset).name)
     environ = {"PATH": f"{Path(sys.executable).parent}:{PLAIN}", "HOME": str(tmp_path), "PIP_NO_INDEX": "1"}
-    script = f"unshare -rn bash -euc {block('Local development').text!r}".replace("\\n", "'$'\\n''")
+    offline = block("docs/building.md", "Building").text
+    script = f"unshare -rn bash -euc {offline!r}".replace("\\n", "'$'\\n''")
     bash(script, clone, environ)
     assert [path.name for path in (clone / "dist").iterdir()]
 
@@ -320,7 +344,7 @@ def test_a_container_without_the_token_in_it(
     containers: dict[str, str], desk: Desk, wheel: Callable[[str], Path], tmp_path: Path
 ) -> None:
     token = desk.world.token("ORG")
-    text = block("In containers", 0).text
+    text = block("docs/containers.md", "In containers", 0).text
     assert text.count("FROM python:3.13-slim") == 2
     given = f"ENV PIP_CERT={podman.BUNDLE} PIP_FIND_LINKS=/wheels PATH=/python/bin:$PATH"
     # The oldest pip that knows the provider which the block names; a virtual environment may have an older one.
@@ -333,7 +357,7 @@ def test_a_container_without_the_token_in_it(
     context.mkdir()
     (context / "Dockerfile").write_text(text)
     (context / "token.txt").write_text(token + "\n")
-    command = block("In containers", 1).text
+    command = block("docs/containers.md", "In containers", 1).text
     assert command.startswith("docker build ")
     system = " ".join(f"-v {path}:{path}:ro" for path in SYSTEM)
     mounts = f"{system} -v {desk.world.ca_file.parent}:/world:ro -v {wheel('linux-x64').parent}:/wheels:ro"
@@ -353,6 +377,6 @@ def test_a_container_without_the_token_in_it(
 # All of them
 
 
-def test_every_block_has_who_runs_it_or_why_nobody_does() -> None:
-    assert sorted(BLOCKS) == sorted([*ELSEWHERE, *RUNNERS])
+def test_every_block_has_who_runs_it_or_why_none_does() -> None:
+    assert sorted(BLOCKS) == sorted([*ELSEWHERE, *RUNNERS, *test_recipes.RUNNERS])
     assert all(callable(globals()[name]) for name in RUNNERS.values())
