@@ -13,7 +13,7 @@ from ..credential import Credential
 from ..feeds import Feed
 from ..http import trust
 from ..http.probe import Probe, Status
-from . import connection, credentials, installation, pip_and_twine, uv_and_poetry
+from . import configured, connection, credentials, installation, pip_and_twine, uv_and_poetry
 from .check import Check
 
 NEXT = "next step"
@@ -38,6 +38,15 @@ def examine(environ: Mapping[str, str], url: Optional[str], feed: Optional[Feed]
     failed = next((check for check in checks if check.ok is False), None)
     end = Check(NEXT, True, _WORKS) if failed is None else Check(NEXT, False, failed.name, failed.step)
     return [*checks, end]
+
+
+def examine_configured(environ: Mapping[str, str]) -> list[Check]:
+    """All checks with the one feed that is configured here; without a feed, and naming each, if there are several."""
+    found = configured.feeds(environ)
+    named = [Check("feed", None, f"{each.feed.index_url}, as {each.where} says") for each in found]
+    if len(found) == 1:
+        return [*named, *examine(environ, found[0].feed.index_url, found[0].feed)]
+    return [*named, *examine(environ, None, None)]
 
 
 def _asked(environ: Mapping[str, str], url: str, feed: Feed, installed: list[Check], declared: bool) -> Iterator[Check]:

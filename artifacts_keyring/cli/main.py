@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from .. import __version__
 from ..variables import ENTRA_TOKENS, PIPELINE, TOKEN_COMMAND, unsigned
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from ..credential import Credential
     from ..feeds import Feed
     from ..provider.caches import Cache
@@ -20,6 +24,36 @@ if TYPE_CHECKING:
 OK, FAILED, USAGE = 0, 1, 2
 
 _CODES = "exit codes: 0 done, 1 not done (a line says why), 2 bad input"
+_URL = "https://pkgs.dev.azure.com/ORG/_packaging/FEED/pypi/simple/"
+_OVERVIEW = f"""artifacts-keyring {__version__}: pip, uv, twine, poetry, pdm and hatch get their
+credentials for Azure Artifacts from here.
+
+  artifacts-keyring login URL     sign in ahead of an install
+  artifacts-keyring doctor URL    why does my client get no package?
+  artifacts-keyring logout        remove what the provider has cached
+  artifacts-keyring --help        options and exit codes
+
+URL is a feed's, such as
+  {_URL}
+and not needed if pip, uv, poetry or pdm is configured with one feed here.
+"""
+_EXAMPLE = f"example:\n  %(prog)s \\\n    {_URL}\n\n{_CODES}"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says which valid word was probably meant."""
+
+    words: tuple[str, ...] = ()
+
+    def __init__(self, **given: Any) -> None:  # noqa: ANN401
+        super().__init__(**given, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def error(self, message: str) -> NoReturn:
+        seen = re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (\S+)", message)
+        if seen is None or "maybe you meant" in message:  # newer Pythons say so themselves
+            super().error(message)
+        near = difflib.get_close_matches(seen[1] or seen[2], self.words, 1)
+        super().error(f"{message}; did you mean {near[0]}?" if near else message)
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -49,35 +83,67 @@ def _unexpected(error: Exception) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="artifacts-keyring", description=__doc__, epilog=_CODES)
+    parser = _Parser(
+        prog="artifacts-keyring",
+        description="Log in ahead of an install, log out, and find out what is wrong.",
+        epilog=_CODES,
+    )
+    parser.words = ("login", "logout", "doctor", "--version", "--help", "--dry-run", "--json")
     parser.add_argument("--version", action="version", version=f"artifacts-keyring {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    login = commands.add_parser("login", help="sign in to a feed; you see the prompt", epilog=_CODES)
-    login.add_argument("url", help="the feed's index or upload URL")
+    parser.set_defaults(run=_overview)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    login = commands.add_parser("login", help="sign in to a feed; you see the prompt", epilog=_EXAMPLE)
+    login.add_argument("url", nargs="?", help="the feed's index or upload URL; else the one that is configured here")
     login.set_defaults(run=_login)
     logout = commands.add_parser("logout", help="remove what the provider has cached", epilog=_CODES)
     logout.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
     logout.set_defaults(run=_logout)
-    doctor = commands.add_parser("doctor", help="why does my client get no package?", epilog=_CODES)
-    doctor.add_argument("url", nargs="?", help="the feed to ask what clients ask; no secret is shown")
+    doctor = commands.add_parser("doctor", help="why does my client get no package?", epilog=_EXAMPLE)
+    doctor.add_argument("url", nargs="?", help="the feed to ask what clients ask; else the one that is configured here")
     doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
     doctor.set_defaults(run=_doctor)
     return parser
 
 
+def _overview(_options: argparse.Namespace) -> int:
+    """What this is, in one line whether it works here, and what to type."""
+    from . import doctor
+
+    end = doctor.examine(os.environ, None, None)[-1]
+    print(f"{_OVERVIEW}\nhere: {end.detail if end.ok else end.step}")
+    return OK
+
+
 def _login(options: argparse.Namespace) -> int:
+    from . import configured
+
+    if options.url is not None:
+        return _login_to(options.url)
+    found = configured.feeds(os.environ)
+    if len(found) == 1:
+        print(f"{found[0].feed.index_url}, as {found[0].where} says")
+        return _login_to(found[0].feed.index_url)
+    if not found:
+        return _fail(f"neither pip, uv, poetry nor pdm is told of a feed here; name one, such as {_URL}", USAGE)
+    _fail("several feeds are configured here; name one of them:", USAGE)
+    for each in found:
+        print(f"  artifacts-keyring login {each.feed.index_url}  ({each.where})", file=sys.stderr)
+    return USAGE
+
+
+def _login_to(url: str) -> int:
     from .. import declared, feeds, lookup
 
-    feed = lookup.feed_of(options.url, os.environ)
+    feed = lookup.feed_of(url, os.environ)
     if feed is None or feed.kind == "host":
-        return _no_feed(options.url)
+        return _no_feed(url)
     best, several = declared.look(feed, os.environ).best, declared.candidates(feed, os.environ)
     if several:
         return _login_by_id(feed, several)
     certain = feed.page or unsigned(os.environ)
     members = None if certain else feeds.of_organisation(feed)
     try:
-        answer = lookup.find(options.url, os.environ, interactive=True, fresh=True)
+        answer = lookup.find(url, os.environ, interactive=True, fresh=True)
         if answer.credential is None and members is not None:
             print(f"{feed.index_url} is public: this login is for packages that it has yet to take from an upstream")
             answer = lookup.find(members.index_url, os.environ, interactive=True, fresh=True)
@@ -161,7 +227,7 @@ def _doctor(options: argparse.Namespace) -> int:
     feed = lookup.feed_of(options.url, os.environ) if options.url else None
     if options.url and (feed is None or feed.kind == "host"):
         return _no_feed(options.url)
-    checks = doctor.examine(os.environ, options.url, feed)
+    checks = doctor.examine(os.environ, options.url, feed) if options.url else doctor.examine_configured(os.environ)
     for line in doctor.as_json(checks) if options.json else doctor.as_text(checks, sys.stdout, os.environ):
         print(line)
     return FAILED if any(check.ok is False for check in checks) else OK
@@ -172,7 +238,7 @@ def _no_feed(url: str) -> int:
 
     return _fail(
         f"{without_user(url)} is no feed that this backend knows; valid: "
-        "https://pkgs.dev.azure.com/ORG/_packaging/FEED/pypi/simple/; "
+        f"{_URL}; "
         "if the server is your own, name its host in ARTIFACTS_KEYRING_HOSTS",
         USAGE,
     )

@@ -74,6 +74,17 @@ def examine(feed: Optional[Feed], environ: Mapping[str, str]) -> tuple[list[Chec
     return checks, stored
 
 
+def indexes(environ: Mapping[str, str]) -> Iterator[Setting]:
+    """Every index that pip is told of, with the variable or file that says so; none if pip does not answer."""
+    try:
+        settings = _settings(environ)
+    except OSError:
+        return
+    for key in ("index-url", "extra-index-url"):
+        setting = settings.get(key, Setting("", ""))
+        yield from (Setting(url, setting.where) for url in setting.value.split())
+
+
 # --- pip
 
 

@@ -53,6 +53,15 @@ def examine(feed: Optional[Feed], environ: Mapping[str, str]) -> tuple[list[Chec
     return checks, [*_of_uv(ours, environ), *_of_poetry(sources, environ)]
 
 
+def indexes(environ: Mapping[str, str]) -> Iterator[Setting]:
+    """Every index that uv, poetry and pdm are told of, with the variable or file that says so."""
+    yield from (Setting(index.url, index.where) for index in _settings(environ).indexes)
+    for file in _above("pyproject.toml"):
+        for tool in ("poetry", "pdm"):
+            for source in _entries(_read(file), "tool", tool, "source"):
+                yield Setting(str(source.get("url", "")), f"[[tool.{tool}.source]] {source.get('name', '')} in {file}")
+
+
 # --- uv
 
 

@@ -79,6 +79,84 @@ def test_login_doctor_logout_doctor(desk: Desk) -> None:
     desk.run("doctor", url, code=1)
 
 
+@pytest.mark.provider
+def test_the_name_alone_says_what_it_is_and_whether_it_works(desk: Desk) -> None:
+    works = desk.run().stdout.splitlines()
+    assert works[-1] == "here: everything works" and sum("  artifacts-keyring " in line for line in works) == 4
+    broken = desk.run(PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring").stdout.splitlines()
+    assert broken[:-1] == works[:-1] and "PYTHON_KEYRING_BACKEND" in broken[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("lgoin",), "login"),
+        (("doctr",), "doctor"),
+        (("doctor", "--jsn"), "--json"),
+        (("logout", "--dry"), "--dry-run"),
+    ],
+)
+def test_a_near_miss_gets_a_suggestion(words: tuple[str, ...], meant: str) -> None:
+    command = [sys.executable, "-m", "artifacts_keyring", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and f"eant {meant}" in done.stderr.replace("'", "").replace("did you mean", "meant")
+
+
+@pytest.mark.parametrize("command", [(), ("login",), ("logout",), ("doctor",)], ids=" ".join)
+def test_help_fits_a_terminal(command: tuple[str, ...]) -> None:
+    words = [sys.executable, "-m", "artifacts_keyring", *command]
+    environ = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
+    done = subprocess.run([*words, "--help"], cwd=ROOT, env=environ, capture_output=True, text=True, check=True)
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "example:" in done.stdout or command in ((), ("logout",))
+
+
+CONFIGURED = {
+    "pip": ({"PIP_INDEX_URL": "URL"}, "", ""),
+    "uv": ({"UV_INDEX": "feed=USER@URL"}, "", ""),
+    "uv.toml": ({}, "uv.toml", '[[index]]\nname = "feed"\nurl = "URL"\n'),
+    "poetry": ({}, "pyproject.toml", '[[tool.poetry.source]]\nname = "feed"\nurl = "URL"\n'),
+    "pdm": ({}, "pyproject.toml", '[[tool.pdm.source]]\nname = "feed"\nurl = "URL"\n'),
+}
+
+
+def in_project(desk: Desk, folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """What a command says in the folder of a project."""
+    command = [sys.executable, "-m", "artifacts_keyring", *words]
+    given = {**desk.environ, **environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.provider
+@pytest.mark.parametrize("where", CONFIGURED)
+def test_commands_without_a_url_find_the_feed_that_is_configured(desk: Desk, tmp_path: Path, where: str) -> None:
+    if sys.version_info < (3, 11) and CONFIGURED[where][1]:
+        pytest.skip("this Python reads no TOML")
+    variables, file, text = CONFIGURED[where]
+    project, url = tmp_path / "project", desk.feed.url
+    project.mkdir()
+    if file:
+        (project / file).write_text(text.replace("URL", url))
+    with_user = url.replace("https://", "https://me@")
+    environ = {name: value.replace("USER@URL", with_user).replace("URL", url) for name, value in variables.items()}
+    login = in_project(desk, project, "login", **environ)
+    assert (login.returncode, login.stdout.splitlines()[0].partition(", as ")[0]) == (0, url), login.stderr
+    assert f"logged in to {url}" in login.stdout and (file or next(iter(variables))) in login.stdout.splitlines()[0]
+    doctor = in_project(desk, project, "doctor", **environ)
+    assert f"· feed: {url}, as " in doctor.stdout and f"✓ look-up: {url}: " in doctor.stdout, doctor.stdout
+
+
+@pytest.mark.provider
+def test_several_configured_feeds_are_listed_and_none_is_said(desk: Desk, tmp_path: Path) -> None:
+    none = in_project(desk, tmp_path, "login")
+    assert none.returncode == 2 and "is told of a feed here; name one, such as https://" in none.stderr
+    two = {"PIP_INDEX_URL": desk.feed.url, "PIP_EXTRA_INDEX_URL": desk.feed.url.replace("/feed/", "/other/")}
+    several = in_project(desk, tmp_path, "login", **two)
+    assert several.returncode == 2 and [f"login {url}" in several.stderr for url in two.values()] == [True, True]
+    doctor = in_project(desk, tmp_path, "doctor", **two)
+    assert doctor.stdout.count("· feed: ") == 2 and "look-up" not in doctor.stdout
+
+
 @pytest.mark.posix
 @pytest.mark.provider
 @pytest.mark.parametrize("opener", ["exit 3", "exit 0", "exec sleep 20"])
