@@ -93,7 +93,7 @@ def test_the_name_alone_says_what_it_is_and_whether_it_works(desk: Desk) -> None
         (("lgoin",), "login"),
         (("doctr",), "doctor"),
         (("doctor", "--jsn"), "--json"),
-        (("logout", "--dry"), "--dry-run"),
+        (("logout", "--dry-rum"), "--dry-run"),
     ],
 )
 def test_a_near_miss_gets_a_suggestion(words: tuple[str, ...], meant: str) -> None:
