@@ -22,7 +22,7 @@ from credprovider.verify import installing
 from credprovider.verify.dist import BIN
 
 from tests.conftest import NATIVE, ROOT, hatchling_build
-from tests.fakes import interpreters
+from tests.fakes import interpreters, readme
 from tests.fakes.azure import AzureWorld, empty_home
 from tests.fakes.azure.provider import EXE, at_home
 
@@ -116,6 +116,43 @@ def test_a_sign_in_by_code_with_the_installed_programs(installed: Path, tmp_path
         asking = {**environ, "ARTIFACTS_KEYRING_NONINTERACTIVE_MODE": "false"}
         assert run(installed / "keyring", "get", second.url, "me", environ=asking).startswith("token-other-")
         assert world.steps.count("devicecode") == 2
+
+
+LEGACY = """
+import artifacts_keyring, artifacts_keyring.plugin
+assert artifacts_keyring.CredentialProvider is artifacts_keyring.plugin.CredentialProvider
+assert artifacts_keyring.ArtifactsKeyringBackend().priority > 5
+print(*artifacts_keyring.CredentialProvider().get_credentials({url!r}), sep="\\n")
+"""
+
+
+@pytest.mark.posix
+@pytest.mark.provider
+def test_an_upgrade_from_the_predecessor_keeps_the_sign_in_and_can_be_taken_back(
+    wheel: Callable[[str], Path], tmp_path: Path
+) -> None:
+    there, back = (block.text for block in readme.blocks("docs/upgrade.md"))
+    programs = installing.environment(sys.executable, tmp_path / "venv", "pip", back.split()[-1]).parent
+    before = run(programs / "python", "-c", "import artifacts_keyring as it; print(it.__version__)", cwd=tmp_path)
+    assert before == back.split("==")[1]
+    links = " ".join(filter(None, [str(wheel(NATIVE).parent), os.environ.get("PIP_FIND_LINKS", "")]))
+    shell = {"PATH": f"{programs}:/usr/bin:/bin", "PIP_FIND_LINKS": links}
+    with AzureWorld() as world, empty_home(tmp_path) as home:
+        feed = world.feed("org", "feed")
+        environ = {**world.environ(home), "REQUESTS_CA_BUNDLE": str(world.ca_file)}
+
+        def ask() -> str:
+            return run(programs / "keyring", "get", feed.url, "VssSessionToken", environ=environ)
+
+        token = ask()
+        assert world.steps.count("devicecode") == 1 and token.startswith("token-org-")
+        run("bash", "-euc", there, environ=shell, cwd=tmp_path)
+        assert run(programs / "artifacts-keyring", "--version") != f"artifacts-keyring {before}"
+        assert ask() == token
+        names = run(programs / "python", "-c", LEGACY.format(url=feed.url), environ=environ, cwd=tmp_path)
+        assert names == f"VssSessionToken\n{token}"
+        run("bash", "-euc", back, environ=shell, cwd=tmp_path)
+        assert ask() == token and world.steps.count("devicecode") == 1
 
 
 @pytest.mark.slow

@@ -39,6 +39,8 @@ SYSTEM = tuple(dict.fromkeys(("/usr", podman.CERTIFICATES, sys.base_prefix)))
 ELSEWHERE = {
     "README.md: Build it, test it 0": ".ci/run runs it by the letter, and test_end_to_end.py in a clone",
     "README.md: Build it, test it 1": ".ci/run runs it by the letter; it is what runs this",
+    "docs/upgrade.md: From the predecessor 0": "test_end_to_end.py runs both, one after the other",
+    "docs/upgrade.md: From the predecessor 1": "test_end_to_end.py",
     "CONTRIBUTING.md: Start 0": "a part of the tests, which run anyway",
 }
 # The others, and who runs them; those of other pages are run by test_recipes.py.
