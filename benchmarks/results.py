@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -112,10 +111,6 @@ class Results:
         """The median of `who` in a case with a small index, or None."""
         row = self.lookup(who, case, latency_ms)
         return row.seconds if row else None
-
-    def cases(self) -> Iterator[tuple[str, int, int]]:
-        """Every case once, in the order of measurement: name, latency in ms, bytes of the index."""
-        yield from dict.fromkeys((row.case, row.latency_ms, row.index_bytes) for row in self.lookups)
 
     def size(self, who: str) -> Optional[Size]:
         """The wheel of `who`, or None."""

@@ -12,7 +12,9 @@ _seen: list[str] = []
 
 
 def _watch(event: str, arguments: tuple[object, ...]) -> None:
-    if event in _NETWORK or (event == "subprocess.Popen" and arguments[0] != sys.executable):
+    # On Windows the program is named by the command line alone.
+    started = event == "subprocess.Popen" and str(arguments[0] or arguments[1]).lstrip('"')
+    if event in _NETWORK or (started and not started.startswith(sys.executable)):
         _seen.append(f"{event} {arguments}")
 
 
