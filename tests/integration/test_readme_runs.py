@@ -21,7 +21,7 @@ from credprovider.verify import installing
 from ruamel.yaml import YAML
 
 from tests.conftest import ROOT
-from tests.fakes import interpreters, podman, readme, shell
+from tests.fakes import interpreters, picture, podman, readme, shell
 from tests.fakes.azure import AzureWorld
 from tests.fakes.azure.feeds import wheel as make_wheel
 from tests.fakes.readme import Block
@@ -184,6 +184,21 @@ def test_doctor_knows_a_keyring_with_this_backend_wherever_it_is(desk: Desk, too
 def test_pip(signed_in: Desk, heading: str) -> None:
     signed_in.run(block("docs/using/pip.md", heading).text)
     assert signed_in.installed
+
+
+def test_the_picture_shows_what_is_printed(desk: Desk, tools: Tools, tmp_path: Path) -> None:
+    """Where it does not, the new picture lies in the test's folder."""
+    install, use = block("README.md", "Install").text, block("README.md", "Use").text
+    again = bash(install.replace("install", "install --force-reinstall --no-deps"), desk.folder, tools.environ)
+    said = desk.run(use, {"ARTIFACTS_KEYRING_NONINTERACTIVE_MODE": "false"}).splitlines()
+    first = next(number for number, line in enumerate(said) if line.startswith("[Minimal]"))
+    shown = [line.split("] [CredentialProvider]")[-1] for line in said[first:] if not line.startswith("[Information]")]
+    lines = [f"$ {install.strip()}", again.splitlines()[-1], "", f"$ {use.strip()}", *shown]
+    made = tmp_path / "terminal.svg"
+    made.write_text(picture.draw(lines))
+    committed = (ROOT / "docs" / "images" / "terminal.svg").read_text()
+    assert "http" not in committed.partition("<defs>")[0].replace("http://www.w3.org", "") and "@font" not in committed
+    assert picture.words(committed) == picture.words(made.read_text()), f"the picture is another now: {made}"
 
 
 def test_pip_asks_for_a_user_where_keyring_has_nothing(desk: Desk) -> None:

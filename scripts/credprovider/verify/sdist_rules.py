@@ -44,7 +44,7 @@ _REQUIRED = (
 _ALLOWED = re.compile(
     r"\.gitignore|[A-Z]+\.md"
     rf"|{re.escape(hook.LICENSES)}/[^/]+"
-    r"|docs/(?:[a-z-]+/)*[a-z-]+\.md"
+    r"|docs/(?:[a-z-]+/)*[a-z-]+\.(?:md|svg)"
     r"|scripts/(?:[a-z_]+/)*[a-z_]+\.(?:py|json|toml|txt)"
     r"|(?:tests|benchmarks)/(?:[a-z_]+/)*[A-Za-z_0-9.-]+\.(?:py|json|toml|txt|md|csv|svg|cdx\.json)"
 )
