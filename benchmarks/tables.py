@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Optional
 
 from benchmarks import goals
-from benchmarks.results import BARE, LookUp, Results
+from benchmarks.results import BARE, CACHED, DECLARED, FOREIGN, LARGE, NOFUSS, OURS, PREDECESSOR, LookUp, Results
 
 NOTHING = "–"
 
@@ -27,6 +27,30 @@ def lines(results: Results) -> Iterator[str]:
         yield from aligned(table)
     yield ""
     yield "* beyond those that keyring starts by itself; received: TLS and the provider's own traffic included"
+
+
+def comparison(results: Results) -> Iterator[str]:
+    """The rows of README's table: what is measured, and the values of ours, of the predecessor and of nofuss."""
+    everyone = (OURS, PREDECESSOR, NOFUSS)
+
+    def row(what: str, values: Iterable[Optional[float]], form: str) -> str:
+        return f"| {what} | {' | '.join(number(value, form) for value in values)} |"
+
+    def times_bare(who: str, case: str) -> Optional[float]:
+        mine, bare = results.seconds(who, case), results.seconds(BARE, case)
+        return mine / bare if mine is not None and bare else None
+
+    def received(who: str) -> Optional[float]:
+        found = results.lookup(who, CACHED, 0, LARGE)
+        return None if found is None or found.received is None else found.received / 1e3
+
+    sizes, releases = [results.size(who) for who in everyone], [results.release(who) for who in everyone]
+    for case, what in ((FOREIGN, "a service that is no feed"), (DECLARED, "a declared credential")):
+        yield row(f"{what}: time / bare keyring", (times_bare(who, case) for who in everyone), ".1f")
+    yield row("a cached token: time / bare keyring", (times_bare(who, CACHED) for who in everyone), ".1f")
+    yield row("the same on an index page of 20 MB: kB received", map(received, everyone), ",.0f")
+    yield row("a wheel: MB", (size.wheel / 1e6 if size else None for size in sizes), ".2f")
+    yield row("all files of a release: MB", (one.bytes / 1e6 if one else None for one in releases), ",.0f")
 
 
 def aligned(rows: Iterable[Sequence[str]]) -> Iterator[str]:

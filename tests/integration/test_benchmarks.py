@@ -180,6 +180,11 @@ def test_the_committed_charts_are_those_of_the_committed_results() -> None:
     }
 
 
+def test_the_table_of_the_readme_is_that_of_the_committed_results() -> None:
+    rows = list(tables.comparison(results.load(FOLDER / "results.json")))
+    assert len(rows) == 6 and [row for row in rows if row not in (ROOT / "README.md").read_text(encoding="utf-8")] == []
+
+
 def test_the_committed_results_name_no_place() -> None:
     text = (FOLDER / "results.json").read_text(encoding="utf-8")
     assert "://" not in text and "\\\\" not in text
