@@ -12,7 +12,7 @@ import sys
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from credprovider.errors import TargetError
 
@@ -26,6 +26,13 @@ _SHOWN = 80
 _UNIVERSAL = re.compile(r"(?<=-)universal2\Z")
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("", "0", "false", "no", "off")
+
+
+class Keyed(Protocol):
+    """A row of the target table, or of the pin."""
+
+    @property
+    def key(self) -> str: ...
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from credprovider import lockfile, targets
+from credprovider import hook, lockfile, targets
 from credprovider.errors import (
     ArchiveError,
     BuildError,
@@ -32,7 +32,7 @@ from credprovider.errors import (
 )
 from credprovider.fetch.http import Unavailable
 from credprovider.lockfile import Pin, Tree
-from credprovider.maintain import measure, update_pin
+from credprovider.maintain import measure
 from credprovider.payload.tree import LICENSE_FILES
 
 from tests.fakes.archives import contents
@@ -193,7 +193,7 @@ def test_a_changed_licence_is_shown_and_has_to_be_accepted(world: World) -> None
     assert "! LICENSE changed:" in world.said and "    +You owe us a beer." in world.said
     assert "--accept-licences" in world.refused(LicenceError, "2.0.6", write=True)
     world.run("2.0.6", write=True, accept_licences=True)
-    kept = (world.root / update_pin.LICENSES / "LICENSE").read_bytes()
+    kept = (world.root / hook.LICENSES / "LICENSE").read_bytes()
     assert kept.endswith(b"\nYou owe us a beer.\n") and b"\r" not in kept
     assert lockfile.load(world.lock).version == "2.0.6"
 

@@ -17,9 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable
 
-from credprovider import lockfile, targets
+from credprovider import Say, lockfile, targets
 from credprovider.build import recompress
 from credprovider.errors import OutputError
 from credprovider.fetch import sources
@@ -27,8 +26,6 @@ from credprovider.fetch import sources
 SDIST = "sdist"
 RELEASE = (*targets.RIDS, SDIST)
 KINDS = (*RELEASE, targets.NON_SC)
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

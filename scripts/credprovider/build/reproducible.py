@@ -14,9 +14,9 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from credprovider import targets
+from credprovider import Say, targets
 from credprovider.build import matrix
-from credprovider.build.matrix import Built, Request, Say
+from credprovider.build.matrix import Built, Request
 from credprovider.errors import OutputError, ReproducibilityError
 from credprovider.verify import installing
 

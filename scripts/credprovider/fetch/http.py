@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import httpx
 
 MAX_REDIRECTS = 5
-_HEALING = frozenset({408, 429, 500, 502, 503, 504})
+HEALING = frozenset({408, 429, 500, 502, 503, 504})  # asked again, such an answer may be another
 _CREDENTIALS_IN_TEXT = re.compile(r"(?<=//)[^/@\s]*@")
 
 
@@ -297,7 +297,7 @@ def _check_status(response: httpx.Response, url: str) -> None:
     advice = {401: "; name credentials in its URL or in netrc", 407: "; name credentials in the proxy's URL"}
     raise Unavailable(
         f"{redact(url)} answered HTTP {status}{advice.get(status, '')}",
-        heals=status in _HEALING,
+        heals=status in HEALING,
         wait=retry_after(response.headers.get("retry-after", ""), time.time()),
         answered=True,
     )

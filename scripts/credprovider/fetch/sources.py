@@ -10,8 +10,9 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
+from credprovider import Say
 from credprovider.errors import BuildError, ChecksumError, SourceError
 from credprovider.fetch.cache import CACHE_VARIABLE, Cache, locate, remember, writable
 from credprovider.fetch.download import PATIENT, Download, Patience, adopt, fetch, hash_file
@@ -19,6 +20,7 @@ from credprovider.fetch.http import Access, Unavailable, Web, check_address, red
 from credprovider.fetch.package_index import Link, configuration, search
 from credprovider.lockfile import Pin, PinnedTarget
 from credprovider.payload import tree
+from credprovider.targets import Keyed
 
 ARCHIVE_VARIABLE = "ARTIFACTS_CREDENTIAL_PROVIDER_ARCHIVE_DIR"
 MIRROR_VARIABLE = "ARTIFACTS_CREDENTIAL_PROVIDER_MIRROR"
@@ -27,23 +29,14 @@ OFFLINE_VARIABLE = "ARTIFACTS_CREDENTIAL_PROVIDER_OFFLINE"
 _SLACK = 16 << 20
 _FALSE = ("", "0", "false", "no", "off")
 
-Say = Callable[[str], None]
-
-
-class Keyed(Protocol):
-    """A row of the target table, or of the pin."""
-
-    @property
-    def key(self) -> str: ...
-
 
 @dataclass(frozen=True)
 class Archive:
     """A file that holds a payload below `prefix` (empty: at its top).
 
-    verified: its own sha256 was pinned and matched; otherwise its tree has yet to decide.
+    verified: its own sha256 was pinned, or published at its place, and matched; otherwise its tree has yet to decide.
     origin: where it came from, fit to be shown. cached: it is ours to remove. record: where
-    `confirm` writes that its tree matched, None when there is nothing to write.
+    it is written that its tree matched, None when there is nothing to write. name: as its place calls it.
     """
 
     path: Path
@@ -54,6 +47,7 @@ class Archive:
     origin: str
     cached: bool = False
     record: Path | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,17 +115,18 @@ class _Order:
     def asset(self, path: Path, sha256: str, origin: str, *, cached: bool) -> Archive:
         known = self.target.asset.sha256
         record = self.record if cached and not known else None
-        return Archive(path, _kind(self.target.asset.name), "", sha256, bool(known), origin, cached, record)
+        return Archive(path, kind_of(self.target.asset.name), "", sha256, bool(known), origin, cached, record)
 
     def index_file(self, path: Path, origin: str, *, cached: bool) -> Archive:
         wanted = self.target.index_file
-        return Archive(path, _kind(wanted.name), wanted.prefix, str(wanted.sha256), True, origin, cached)
+        return Archive(path, kind_of(wanted.name), wanted.prefix, str(wanted.sha256), True, origin, cached)
 
     def into(self) -> Path:
         return writable(self.settings.cache, self.say).entry("x").parent
 
 
-def _kind(name: str) -> Literal["tar.gz", "zip"]:
+def kind_of(name: str) -> Literal["tar.gz", "zip"]:
+    """The container of a file, by its name: a wheel is a zip file."""
     return "tar.gz" if name.endswith(".tar.gz") else "zip"
 
 
@@ -281,5 +276,5 @@ _SOURCES: tuple[tuple[str, Callable[[_Order], Archive]], ...] = (
 )
 __all__ = [
     "ARCHIVE_VARIABLE", "CACHE_VARIABLE", "MIRROR_VARIABLE", "OFFLINE_VARIABLE",
-    "Archive", "Keyed", "Settings", "obtain", "unpack",
+    "Archive", "Settings", "kind_of", "obtain", "unpack",
 ]  # fmt: skip

@@ -7,69 +7,27 @@ held against the digest that the place itself publishes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Literal
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from credprovider import lockfile, targets
+from credprovider import Say, lockfile, targets
 from credprovider.errors import ChecksumError, ReleaseError, SourceError
 from credprovider.fetch import cache, package_index
-from credprovider.fetch.download import PATIENT, Download, Page, Patience, adopt, fetch, read_page
+from credprovider.fetch.download import Download, Page, Patience, adopt, fetch, read_page
 from credprovider.fetch.http import Access, Unavailable, Web, redact
 from credprovider.fetch.package_index import Link
+from credprovider.fetch.sources import Archive, Settings, kind_of
 from credprovider.lockfile import MAX_BYTES, Pin
 from credprovider.maintain.vendor_releases import Release, ReleaseAsset
-
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Offer:
-    """An archive that was fetched for a target. published: whether its place told the digest beforehand."""
-
-    key: str
-    name: str
-    path: Path
-    sha256: str
-    origin: str
-    published: bool
-
-    @property
-    def kind(self) -> Literal["tar.gz", "zip"]:
-        """Container, by the name: a wheel is a zip file."""
-        return "tar.gz" if self.name.endswith(".tar.gz") else "zip"
-
-    @property
-    def prefix(self) -> str:
-        """All of it is read: where the payload stands inside is found out, not assumed."""
-        return ""
-
-
-@dataclass(frozen=True)
-class Means:
-    """How things are fetched: environment, patience, and where progress is told."""
-
-    environ: Mapping[str, str]
-    say: Say
-    patience: Patience = PATIENT
-
-    def folder(self) -> Path:
-        """Where fetched files go, named by their sha256."""
-        return cache.writable(cache.locate(self.environ), self.say).entry("x").parent
-
-    def kept(self, sha256: str | None) -> Path | None:
-        """A file with this digest that is there from an earlier run."""
-        return cache.locate(self.environ).find(sha256) if sha256 else None
-
 
 # --- release
 
 
-def from_release(release: Release, pinned: Pin, key: str, place: str | None, means: Means) -> Offer:
+def from_release(release: Release, pinned: Pin, key: str, place: str | None, settings: Settings, say: Say) -> Archive:
     """The asset of `release` for the target `key`, fetched.
 
     place: the folder where assets must stand; None when the user named another API.
@@ -85,22 +43,27 @@ def from_release(release: Release, pinned: Pin, key: str, place: str | None, mea
         )
     if place is not None and asset.url != f"{place}/{name}":
         raise ReleaseError(f"{name} stands at {redact(asset.url)} instead of {place}/{name}; look at the release page")
-    got = _fetch_asset(asset, means)
+    got = _fetch_asset(asset, settings, say)
     if got.size != asset.size:
         raise ChecksumError(
             f"{name} has {got.size} bytes, the release page says {asset.size}; look at the release page"
         )
-    return Offer(key, name, got.path, got.sha256, redact(asset.url), asset.sha256 is not None)
+    return Archive(got.path, kind_of(name), "", got.sha256, asset.sha256 is not None, redact(asset.url), name=name)
 
 
-def _fetch_asset(asset: ReleaseAsset, means: Means) -> Download:
-    if asset.sha256 and (path := means.kept(asset.sha256)):
-        means.say(f"{asset.name} is in the cache")
+def _fetch_asset(asset: ReleaseAsset, settings: Settings, say: Say) -> Download:
+    if asset.sha256 and (path := settings.cache.find(asset.sha256)):
+        say(f"{asset.name} is in the cache")
         return Download(path, asset.sha256, path.stat().st_size)
-    means.say(f"fetching {redact(asset.url)}")
-    with Web(Access(means.environ)) as web:
-        into = means.folder()
-        return fetch(asset.url, into, limit=asset.size, sha256=asset.sha256, web=web, patience=means.patience)
+    say(f"fetching {redact(asset.url)}")
+    with Web(Access(settings.environ)) as web:
+        into = _folder(settings, say)
+        return fetch(asset.url, into, limit=asset.size, sha256=asset.sha256, web=web, patience=settings.patience)
+
+
+def _folder(settings: Settings, say: Say) -> Path:
+    """Where fetched files go, named by their sha256."""
+    return cache.writable(settings.cache, say).entry("x").parent
 
 
 # --- package index
@@ -116,14 +79,14 @@ class Distribution:
     files: tuple[str, ...]
 
 
-def distribution(requirement: str, means: Means) -> Distribution:
+def distribution(requirement: str, settings: Settings) -> Distribution:
     """What ``NAME==VERSION`` has on the user's index. Raises SourceError or Unavailable."""
     name, _, version = requirement.partition("==")
     if not lockfile.is_distribution(name) or not lockfile.is_version(version):
         raise SourceError(f"{requirement!r} names no version of a distribution; valid: artifacts-keyring==2.0.0rc5")
-    config = package_index.configuration(means.environ)
-    with Web(config.access(means.environ)) as web:
-        names = sorted({file for file in _names(config, name, web, means.patience) if _is_of(file, name, version)})
+    config = package_index.configuration(settings.environ)
+    with Web(config.access(settings.environ)) as web:
+        names = sorted({file for file in _names(config, name, web, settings.patience) if _is_of(file, name, version)})
     if not names:
         raise SourceError(f"the configured package index has no file of {name}=={version}; look at its versions there")
     return Distribution(name, version, config, tuple(names))
@@ -193,28 +156,30 @@ def _python(name: str) -> tuple[int, ...]:
     return (int(found[1]), int(found[2] or 0)) if found else ()
 
 
-def from_index(found: Distribution, pinned: Pin, key: str, means: Means) -> Offer:
+def from_index(found: Distribution, pinned: Pin, key: str, settings: Settings, say: Say) -> Archive:
     """The file of `found` for the target `key`, fetched. Raises SourceError, ChecksumError or Unavailable."""
     name, reasons = choose(found, pinned, key), []
-    with Web(found.config.access(means.environ)) as web:
-        for link in package_index.search(found.config, found.name, name, web, means.patience):
+    with Web(found.config.access(settings.environ)) as web:
+        for link in package_index.search(found.config, found.name, name, web, settings.patience):
             try:
-                return _from_link(link, key, name, web, means)
+                return _from_link(link, name, web, settings, say)
             except Unavailable as reason:
                 reasons.append(str(reason))
     raise SourceError(f"{name} could not be fetched: {'; '.join(reasons)}; try again later")
 
 
-def _from_link(link: Link | Unavailable, key: str, name: str, web: Web, means: Means) -> Offer:
+def _from_link(link: Link | Unavailable, name: str, web: Web, settings: Settings, say: Say) -> Archive:
     if isinstance(link, Unavailable):
         raise link
     origin = str(link.local or redact(link.url))
-    if path := means.kept(link.sha256):
-        means.say(f"{name} is in the cache")
-        return Offer(key, name, path, str(link.sha256), origin, True)
-    means.say(f"fetching {origin}")
+    if path := settings.cache.find(link.sha256):
+        say(f"{name} is in the cache")
+        return Archive(path, kind_of(name), "", str(link.sha256), True, origin, name=name)
+    say(f"fetching {origin}")
     if link.local:
-        got = adopt(link.local, means.folder(), limit=MAX_BYTES, sha256=link.sha256)
+        got = adopt(link.local, _folder(settings, say), limit=MAX_BYTES, sha256=link.sha256)
     else:
-        got = fetch(link.url, means.folder(), limit=MAX_BYTES, sha256=link.sha256, web=web, patience=means.patience)
-    return Offer(key, name, got.path, got.sha256, origin, link.sha256 is not None)
+        got = fetch(
+            link.url, _folder(settings, say), limit=MAX_BYTES, sha256=link.sha256, web=web, patience=settings.patience
+        )
+    return Archive(got.path, kind_of(name), "", got.sha256, link.sha256 is not None, origin, name=name)

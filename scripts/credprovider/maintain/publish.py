@@ -7,11 +7,10 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Callable
 
 from packaging.version import Version
 
-from credprovider import targets
+from credprovider import Say, targets
 from credprovider.build import matrix, recompress
 from credprovider.errors import OutputError, RefusedError, ReproducibilityError
 from credprovider.fetch.download import hash_file
@@ -20,8 +19,6 @@ from credprovider.maintain.preflight import State, notes
 SUMS = "SHA256SUMS"
 NOTES = "NOTES.md"
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
-
-Say = Callable[[str], None]
 
 
 def key_of(name: str) -> str | None:

@@ -12,9 +12,8 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
 
-from credprovider import lockfile, targets
+from credprovider import Say, lockfile, targets
 from credprovider.errors import (
     BuildError,
     FloorError,
@@ -27,16 +26,14 @@ from credprovider.errors import (
 from credprovider.fetch import sources
 from credprovider.fetch.download import PATIENT, Patience
 from credprovider.fetch.http import Unavailable
+from credprovider.fetch.sources import Archive, Settings
+from credprovider.hook import LICENSES
 from credprovider.lockfile import NO_FILE, Pin, PinnedFile, PinnedTarget
 from credprovider.maintain import candidates, measure, pin_diff, vendor_releases
-from credprovider.maintain.candidates import Distribution, Means, Offer
+from credprovider.maintain.candidates import Distribution
 from credprovider.maintain.measure import Measured
 from credprovider.maintain.vendor_releases import Release
 from credprovider.payload.tree import LICENSE_FILES
-
-LICENSES = "licenses/provider"
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -73,13 +70,17 @@ def run(request: Request, say: Say) -> None:
     if not lockfile.is_version(request.version):
         raise PinError(f"{request.version!r} is no version of the provider; valid: such as 2.0.5; correct it")
     old = lockfile.load(request.root / lockfile.LOCK_NAME)
-    found = _candidates(request, old, Means(request.environ, told, request.patience), told)
+    found = _candidates(request, old, _settings(request), told)
     new = _pin(request, old, found)
     known = measure.committed(request.root / LICENSES)
     _report(request, old, found, known, told)
     _show(pin_diff.of_lock(lockfile.render(old), lockfile.render(new)) or ["the lock file stays as it is"], told)
     _refuse(request, found, known, told)
     _finish(request, old, new, _texts(found[0].measured, known), told)
+
+
+def _settings(request: Request) -> Settings:
+    return dataclasses.replace(Settings.from_environ(request.environ), patience=request.patience)
 
 
 def _plain(say: Say) -> Say:
@@ -90,12 +91,12 @@ def _plain(say: Say) -> Say:
 # --- collecting
 
 
-def _candidates(request: Request, old: Pin, means: Means, say: Say) -> list[Candidate]:
+def _candidates(request: Request, old: Pin, settings: Settings, say: Say) -> list[Candidate]:
     released = _released(request, old, say)
-    indexed = candidates.distribution(request.index, means) if request.index else None
+    indexed = candidates.distribution(request.index, settings) if request.index else None
     made = []
     for key in request.keys:
-        parts = _measured(request, old, released, indexed, key, means)
+        parts = _measured(request, old, released, indexed, key, settings, say)
         made.append(_candidate(request, old, key, *parts))
         say(f"{key}: {_compared(made[-1], *parts)}")
     return made
@@ -114,30 +115,36 @@ def _released(request: Request, old: Pin, say: Say) -> Release | None:
         return None
 
 
-Part = tuple[Offer, Measured]
+Part = tuple[Archive, Measured]
 
 
 def _measured(
-    request: Request, old: Pin, released: Release | None, indexed: Distribution | None, key: str, means: Means
+    request: Request,
+    old: Pin,
+    released: Release | None,
+    indexed: Distribution | None,
+    key: str,
+    settings: Settings,
+    say: Say,
 ) -> tuple[Part | None, Part | None]:
     place = None if request.api else _folder(old, request.version)
-    asset = candidates.from_release(released, old, key, place, means) if released else None
-    file = candidates.from_index(indexed, old, key, means) if indexed else None
-    return (_part(request, old, asset) if asset else None), (_part(request, old, file) if file else None)
+    asset = candidates.from_release(released, old, key, place, settings, say) if released else None
+    file = candidates.from_index(indexed, old, key, settings, say) if indexed else None
+    return (_part(request, old, key, asset) if asset else None), (_part(request, old, key, file) if file else None)
 
 
-def _part(request: Request, old: Pin, offer: Offer) -> Part:
-    measured = measure.measure(offer, targets.by_key(offer.key), old)
-    measured = dataclasses.replace(measured, dist=dataclasses.replace(measured.dist, path=Path(offer.name)))
+def _part(request: Request, old: Pin, key: str, archive: Archive) -> Part:
+    measured = measure.measure(archive, targets.by_key(key), old)
+    measured = dataclasses.replace(measured, dist=dataclasses.replace(measured.dist, path=Path(archive.name)))
     if measured.version != request.version:
         raise PayloadError(
-            f"{offer.name} carries provider {measured.version or 'of no version'}, {request.version} was asked for; "
+            f"{archive.name} carries provider {measured.version or 'of no version'}, {request.version} was asked for; "
             "name the version that it carries, or another source"
         )
     if missing := [name for name in LICENSE_FILES if name not in measured.licences]:
-        raise LicenceError(f"{offer.name}: {_first(missing)} is gone; every payload had it; look at the release page")
+        raise LicenceError(f"{archive.name}: {_first(missing)} is gone; every payload had it; look at the release page")
     _ = measured.components  # raises where no bill of materials, hence no wheel, can be made
-    return offer, measured
+    return archive, measured
 
 
 def _candidate(request: Request, old: Pin, key: str, asset: Part | None, file: Part | None) -> Candidate:
@@ -182,11 +189,11 @@ def _compared(candidate: Candidate, asset: Part | None, file: Part | None) -> st
             if candidate.unlike
             else "release page and index give one tree"
         )
-    offer = (asset or file or (None,))[0]
+    archive = (asset or file or (None,))[0]
     vouched = (
-        "held against the digest published there" if offer and offer.published else "no digest is published for it"
+        "held against the digest published there" if archive and archive.verified else "no digest is published for it"
     )
-    return f"measured {offer.name if offer else ''}, {vouched}"
+    return f"measured {archive.name if archive else ''}, {vouched}"
 
 
 def _pin(request: Request, old: Pin, found: Iterable[Candidate]) -> Pin:
@@ -226,8 +233,7 @@ def _report(request: Request, old: Pin, found: list[Candidate], known: Mapping[s
 def _present(request: Request, old: Pin, key: str, say: Say) -> Measured | None:
     """The payload that is pinned now, if some source still has it."""
     try:
-        settings = dataclasses.replace(sources.Settings.from_environ(request.environ), patience=request.patience)
-        archive = sources.obtain(old, old.targets[key], settings, say)
+        archive = sources.obtain(old, old.targets[key], _settings(request), say)
         measured = measure.measure(archive, targets.by_key(key), old)
     except BuildError as reason:
         say(f"{pin_diff.LOOK}the present payload cannot be had: {reason}")

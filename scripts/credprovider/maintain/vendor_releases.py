@@ -18,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 from credprovider import lockfile
 from credprovider.errors import ReleaseError
 from credprovider.fetch.download import PAGE_LIMIT, PATIENT, Patience, persist
-from credprovider.fetch.http import Access, Unavailable, check_address, redact, retry_after, scrub
+from credprovider.fetch.http import HEALING, Access, Unavailable, check_address, redact, retry_after, scrub
 from credprovider.lockfile import MAX_BYTES, Pin
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ _HEADERS = {
 _RELEASE_FOLDER = re.compile(r"https://github\.com/([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+)/releases/download/v[^/]+")
 _ASSET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
-_HEALING = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class ReleaseAsset(NamedTuple):
@@ -155,7 +154,7 @@ def _check(response: httpx.Response, where: str) -> None:
     if status in (403, 429):
         raise _limited(response, where, time.time())
     advice = f"; renew the token in {' or '.join(TOKEN_VARIABLES)}, or unset it" if status == 401 else ""
-    raise Unavailable(f"{where} answered HTTP {status}{advice}", heals=status in _HEALING, answered=True)
+    raise Unavailable(f"{where} answered HTTP {status}{advice}", heals=status in HEALING, answered=True)
 
 
 def _limited(response: httpx.Response, where: str, now: float) -> Unavailable:

@@ -15,14 +15,14 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 from artifacts_keyring.provider.layout import PROGRAM, placed
 from credprovider.errors import PayloadError
 from credprovider.lockfile import Pin, PinnedTarget
 from credprovider.payload.tree import LICENSE_FILES
-from credprovider.targets import by_key
+from credprovider.targets import Keyed, by_key
 
 _LICENSE, _NOTICES, _ = LICENSE_FILES
 _RUNTIME_PACK = "runtimepack."
@@ -34,13 +34,6 @@ _GITHUB = re.compile(r"https://github\.com/([^/]+/[^/]+)/")
 _MALFORMED = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 Json = dict[str, Any]
-
-
-class Keyed(Protocol):
-    """A row of the target table, or of the pin."""
-
-    @property
-    def key(self) -> str: ...
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from artifacts_keyring.provider import layout
-from credprovider import lockfile
+from credprovider import hook, lockfile
 from credprovider.errors import BuildError
 from credprovider.lockfile import Pin, Tree
 from credprovider.targets import Target
 from credprovider.verify import binaries
 from credprovider.verify.binaries import Binary, BinaryError
 
-BIN = f"{layout.PACKAGE}/{layout.FOLDER}/"
+BIN = f"{hook.BIN}/"
 # What the public index takes per file unless a project asks for more.
 SIZE_LIMIT = 100 * 1024 * 1024
 

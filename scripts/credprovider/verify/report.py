@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from credprovider import Say
 from credprovider.errors import BuildError
 from credprovider.verify import sdist_rules, wheel_rules
 from credprovider.verify.dist import Dist, Outcome, Reference, Rule, UnreadableError, judge
-
-Say = Callable[[str], None]
 
 # More than this many faults of one rule are one fault seen many times.
 _FAULTS_SHOWN = 5
