@@ -51,6 +51,7 @@ RUNNERS = {
     "README.md: Use 2": "signed_in",
     "README.md: When something is wrong 0": "test_doctor_says_that_everything_works",
     "docs/using/pip.md: pip 0": "test_pip",
+    "docs/using/pip.md: For good 0": "test_pip",
     "docs/using/pip.md: keyring in another environment 0": "test_pip",
     "docs/using/uv.md: uv 0": "tools",
     "docs/using/uv.md: uv 1": "test_uv_with_a_user_in_the_url",
@@ -180,9 +181,10 @@ def test_doctor_knows_a_keyring_with_this_backend_wherever_it_is(desk: Desk, too
     assert f"✗ keyring on PATH: {desk.folder}/keyring belongs to another environment, without this backend" in none
 
 
-@pytest.mark.parametrize("heading", ["pip", "keyring in another environment"])
+@pytest.mark.parametrize("heading", ["pip", "For good", "keyring in another environment"])
 def test_pip(signed_in: Desk, heading: str) -> None:
-    signed_in.run(block("docs/using/pip.md", heading).text)
+    # The tests' file would be one that pip writes nothing into.
+    signed_in.run(block("docs/using/pip.md", heading).text, {"PIP_CONFIG_FILE": str(signed_in.folder / "none.ini")})
     assert signed_in.installed
 
 
