@@ -131,13 +131,17 @@ def _entries(text: str) -> Iterator[tuple[tuple[int, int], str, Setting]]:
 
 def pip(settings: Mapping[str, Setting], feed: Optional[Feed], environ: Mapping[str, str]) -> Check:
     """Whether pip asks keyring, as its network/auth.py decides it (docs/clients.md#who-asks-keyring-at-all)."""
+    old = _version() < (23, 1)
     provider = settings.get("keyring-provider", Setting("auto", "its default"))
+    if old:
+        provider = Setting("auto", "pip before 23.1 knows nothing else")
     silent = settings.get("no-input", Setting("", ""))
     said = f"keyring-provider is {provider.value} ({provider.where})"
     if provider.value == "disabled":
         return Check("pip", False, said, f"pip asks no keyring because of {provider.where}: set it to import")
     if provider.value == "auto" and silent.value.lower() in _TRUE:
-        step = f"pip asks no keyring because of {silent.where}: set PIP_KEYRING_PROVIDER=import beside it"
+        first = "upgrade pip to 23.1 or newer, and " if old else ""
+        step = f"pip asks no keyring because of {silent.where}: {first}set PIP_KEYRING_PROVIDER=import beside it"
         return Check("pip", False, f"{said}, and {silent.where} is on", step)
     if provider.value != "subprocess":
         return Check("pip", True, f"{said}: imports keyring, asks it after a 401")

@@ -243,6 +243,19 @@ def test_poetry_and_twine_with_passwords_of_their_own(desk: Desk) -> None:
         assert "POETRY_KEYRING_ENABLED" in off
 
 
+@pytest.mark.parametrize("provider", ["import", "subprocess", "disabled"])
+def test_a_pip_before_23_1_asks_only_where_a_person_may_answer(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, provider: str
+) -> None:
+    from artifacts_keyring.cli import pip_and_twine
+
+    monkeypatch.setattr(pip_and_twine, "_version", lambda: (23, 0))
+    told = {"keyring-provider": pip_and_twine.Setting(provider, "PIP_KEYRING_PROVIDER")}
+    assert pip_and_twine.pip(told, None, desk.environ).ok
+    silent = {**told, "no-input": pip_and_twine.Setting("1", "PIP_NO_INPUT")}
+    assert "PIP_NO_INPUT: upgrade pip to 23.1" in pip_and_twine.pip(silent, None, desk.environ).step
+
+
 def test_an_older_pip_runs_keyring_only_for_a_user(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     from artifacts_keyring.cli import pip_and_twine
 

@@ -308,6 +308,25 @@ def test_ci(desk: Desk) -> None:
     assert desk.installed and desk.provider_runs == 0
 
 
+def test_ci_with_the_pip_of_debian_12(desk: Desk, tools: Tools, wheel: Callable[[str], Path]) -> None:
+    """It asks no keyring without a person, and is silent about that: doctor has to know."""
+    venv.create(desk.folder / "old", with_pip=True, symlinks=True)
+    programs = desk.folder / "old" / "bin"
+    bash(f"{programs}/python -m pip install -q pip==23.0.1", desk.folder, tools.environ)
+    bash(f"{programs}/python -m pip install -q {wheel('linux-x64')}", desk.folder, tools.environ)
+    (step,) = YAML(typ="safe", pure=True).load(block("docs/ci.md", "In CI").text)
+    env = {name: value.replace("$(System.AccessToken)", desk.world.token("ORG")) for name, value in step["env"].items()}
+    given = {
+        "TF_BUILD": "True",
+        "SYSTEM_COLLECTIONURI": "https://dev.azure.com/ORG/",
+        "PATH": f"{programs}:{PLAIN}",
+        **env,
+    }
+    desk.run(step["script"], given, code=1)
+    said = desk.run("python -m artifacts_keyring doctor", given, code=1)
+    assert "upgrade pip to 23.1 or newer" in said.splitlines()[-1]
+
+
 def test_ci_anywhere_else(desk: Desk) -> None:
     desk.run(block("docs/ci.md", "In CI", 1).text.replace("TOKEN", desk.world.token("ORG")), {"CI": "true"})
     assert desk.installed and desk.provider_runs == 0
