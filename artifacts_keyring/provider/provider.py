@@ -238,8 +238,8 @@ class Run:
 
         reason = diagnostics.login_reason(stderr)
         what = f"no answer for {without_user(self._query.url)} within {self._query.timeout:.3g} s"
-        next_step = f"({reason})" if reason else f"check network and proxy, or raise {TIMEOUT}"
-        return f"{self._who} gave {what}: {next_step}"
+        said = f" ({reason})" if reason else ""
+        return f"{self._who} gave {what}{said}: check network and proxy, or raise {TIMEOUT}"
 
 
 def _hold(_text: str) -> None:
