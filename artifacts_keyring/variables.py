@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections import UserDict
 from collections.abc import Mapping
 from typing import Optional
 
-COMMAND = "python -m artifacts_keyring"  # how users are told to run one of ours
+# How users are told to run one of ours. `uv tool install` leaves a receipt in an environment that no `python` on PATH
+# belongs to (https://docs.astral.sh/uv/concepts/tools/).
+_OF_UV = os.path.isfile(os.path.join(sys.prefix, "uv-receipt.toml"))  # noqa: PTH113, PTH118 (runs at every start of keyring)
+COMMAND = "artifacts-keyring" if _OF_UV else "python -m artifacts_keyring"
 
 HOSTS = "ARTIFACTS_KEYRING_HOSTS"
 INSECURE_HOSTS = "ARTIFACTS_KEYRING_INSECURE_HOSTS"

@@ -133,7 +133,7 @@ def _of_variables(environ: Mapping[str, str]) -> Iterator[Index]:
 
 def _of_file(path: Path, own: Mapping[str, Any]) -> Iterator[Index]:
     for entry in _entries(own, "index"):
-        what = f"[[index]] {entry.get('name', '')}".strip()
+        what = f"[[{'tool.uv.' if path.name == 'pyproject.toml' else ''}index]] {entry.get('name', '')}".strip()
         authenticate = str(entry.get("authenticate", "auto"))
         yield Index(str(entry.get("name", "")), str(entry.get("url", "")), authenticate, f"{what} in {path}")
     for table in (own, _table(own, "pip")):

@@ -55,8 +55,11 @@ RUNNERS = {
     "docs/using/pip.md: keyring in another environment 0": "test_pip",
     "docs/using/uv.md: uv 0": "tools",
     "docs/using/uv.md: uv 1": "test_uv_with_a_user_in_the_url",
-    "docs/using/uv.md: uv 2": "test_uv_installs_from_a_lock_file",
-    "docs/using/uv.md: uv 3": "test_uv_with_an_index_of_the_project",
+    "docs/using/uv.md: In a project 0": "test_uv_installs_from_a_lock_file",
+    "docs/using/uv.md: In a project 1": "test_uv_installs_from_a_lock_file",
+    "docs/using/uv.md: For all your projects 0": "test_uv_with_an_index_for_all_projects",
+    "docs/using/uv.md: For all your projects 1": "test_uv_with_an_index_for_all_projects",
+    "docs/using/uv.md: Upload 0": "test_uv_publish",
     "docs/using/twine.md: twine 0": "test_twine",
     "docs/using/hatch.md: Publish 0": "test_hatch",
     "docs/using/poetry.md: poetry 0": "tools",
@@ -217,39 +220,50 @@ def test_uv_with_a_user_in_the_url(signed_in: Desk) -> None:
     assert signed_in.installed
 
 
-def test_uv_with_an_index_of_the_project(signed_in: Desk) -> None:
-    config, use = using("uv", 2), using("uv", 3)
-    assert config.text.startswith("# uv.toml")
-    (signed_in.folder / "uv.toml").write_text(config.text)
-    signed_in.run(f"uv venv -q --python {sys.executable}\n" + use.text)
-    assert signed_in.installed and "uploaded-1.0-py3-none-any.whl" in signed_in.feed.files
+def test_uv_is_told_the_command_that_it_has(desk: Desk, tools: Tools) -> None:
+    """No `python` on PATH belongs to the environment of `uv tool install`."""
+    given = {"PATH": f"{tools.uv}:{tools.main}:{PLAIN}"}
+    said = desk.run(f"uv venv -q --python {sys.executable}\n" + using("uv", 1).text, given, code=1)
+    command = re.search(r"run `(artifacts-keyring login https://\S+)` once", said)
+    assert command
+    alone = {"PATH": f"{tools.uv}:{PLAIN}", "ARTIFACTS_KEYRING_NONINTERACTIVE_MODE": "false"}
+    assert "logged in to " in desk.run(command[1], alone)
+    desk.run(using("uv", 1).text, given)
+    assert desk.installed
 
 
-LOCKED = """[project]
+def test_uv_with_an_index_for_all_projects(signed_in: Desk) -> None:
+    config = Path(signed_in.environ["HOME"]) / ".config" / "uv" / "uv.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(block("docs/using/uv.md", "For all your projects").text)
+    install = block("docs/using/uv.md", "For all your projects", 1).text
+    signed_in.run(f"uv venv -q --python {sys.executable}\n" + install)
+    assert signed_in.installed
+
+
+def test_uv_publish(signed_in: Desk) -> None:
+    signed_in.run(block("docs/using/uv.md", "Upload").text)
+    assert "uploaded-1.0-py3-none-any.whl" in signed_in.feed.files
+
+
+PROJECT = """[project]
 name = "shop"
 version = "1"
 requires-python = ">=3.9"
-dependencies = ["PACKAGE"]
-
-[tool.uv]
-package = false
 """
 
 
 def test_uv_installs_from_a_lock_file(signed_in: Desk) -> None:
-    text = using("uv", 2).text
-    (signed_in.folder / "pyproject.toml").write_text(LOCKED)
-    (signed_in.folder / "uv.toml").write_text(text)
-    signed_in.run(f"uv lock -q --python {sys.executable}")
-    assert "VssSessionToken" not in (signed_in.folder / "uv.lock").read_text()
-    sync = f"uv sync --frozen --reinstall --python {sys.executable}"
-    signed_in.run(sync)
-    assert signed_in.installed
-    (signed_in.folder / "uv.toml").write_text(text.replace("VssSessionToken@", ""))
-    signed_in.run(sync, {"UV_INDEX_FEED_USERNAME": "VssSessionToken"})
-    always = text.replace("VssSessionToken@", "").replace("url", 'authenticate = "always"\nurl')
-    (signed_in.folder / "uv.toml").write_text(always)
-    assert "401 Unauthorized" in signed_in.run(sync, code=2)  # a limit that docs/using/uv.md names
+    project, python = signed_in.folder / "pyproject.toml", {"UV_PYTHON": sys.executable}
+    project.write_text(f"{PROJECT}\n{block('docs/using/uv.md', 'In a project').text}")
+    signed_in.run(block("docs/using/uv.md", "In a project", 1).text, python)
+    assert signed_in.installed and "VssSessionToken" not in (signed_in.folder / "uv.lock").read_text()
+    sync = "uv sync --frozen --reinstall"
+    text = project.read_text()
+    project.write_text(text.replace("VssSessionToken@", ""))
+    signed_in.run(sync, {**python, "UV_INDEX_FEED_USERNAME": "VssSessionToken"})
+    project.write_text(text.replace("VssSessionToken@", "").replace("url =", 'authenticate = "always"\nurl ='))
+    assert "401 Unauthorized" in signed_in.run(sync, python, code=2)  # a limit that docs/using/uv.md names
 
 
 def test_twine(signed_in: Desk) -> None:
